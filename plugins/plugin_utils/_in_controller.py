@@ -1,0 +1,72 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""The fast path: a module's definition, run inside the controller's own process.
+
+Used when the task's target is the controller. Delegated elsewhere, with become or async, the ordinary module runs instead.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.module_utils.common.arg_spec import ModuleArgumentSpecValidator
+from ansible.module_utils.common.parameters import remove_values
+from ansible.module_utils.errors import UnsupportedError
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ..module_utils._errors import HardshellError
+from ..module_utils._module import Context, ModuleDefinition, failure
+
+display = Display()
+
+
+class InController(ActionBase):
+    """Base of the collection's action plugins: a subclass names its module's definition, and no more."""
+
+    definition: ModuleDefinition
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = super().run(tmp, task_vars)
+        if not self._target_is_controller():
+            result.update(self._execute_module(task_vars=task_vars, wrap_async=self._task.async_val))
+            return result
+        result.update(self._run_here(self._task.args, (task_vars or {}).get("inventory_hostname", "localhost")))
+        return result
+
+    def _target_is_controller(self) -> bool:
+        return self._connection.transport == "local" and not self._task.async_val and not self._connection.become
+
+    def _run_here(self, args: dict[str, t.Any], host: str) -> dict[str, t.Any]:
+        validator = ModuleArgumentSpecValidator(self.definition.argument_spec, **self.definition.constraints())
+        validation = validator.validate(args)
+        secrets = validation._no_log_values
+        parameters = validation.validated_parameters
+        invocation = {"module_args": parameters}
+        if validation.errors:
+            message = validation.errors.msg
+            if isinstance(validation.errors[0], UnsupportedError):
+                message = f"Unsupported parameters for ({self._task.action}) module: {message}"
+            return remove_values({"failed": True, "msg": message, "invocation": invocation}, secrets)
+
+        def show(text: str) -> None:
+            display.display(f"{host} | {remove_values(text, secrets)}")
+
+        def warn(text: str) -> None:
+            display.warning(remove_values(text, secrets))
+
+        context = Context(
+            check_mode=self._task.check_mode,
+            diff_mode=self._task.diff,
+            progress=(lambda text: None) if self._task.no_log else show,
+            warn=warn,
+        )
+        try:
+            outcome = self.definition.run(parameters, context)
+        except HardshellError as error:
+            outcome = {"failed": True, **failure(error)}
+        return remove_values({**outcome, "invocation": invocation}, secrets)
