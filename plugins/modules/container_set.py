@@ -1,0 +1,280 @@
+#!/usr/bin/python
+
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: container_set
+short_description: Deploy the linked containers of a tenant's VM as one thing
+version_added: 0.1.0
+author:
+  - hardshell.xen contributors (@hardshell)
+description:
+  - Makes a set of cooperating containers on one Docker Engine what the task says, all of it or nothing.
+  - The new containers are made beside the running old ones, which are stopped only when all is ready. When a member does not start or does not become healthy,
+    the old set runs again and the task fails with the member's state, exit code and last log lines. Data in volumes is not turned back.
+  - What is asked for is compared with what the engine reports, so that a change made by hand is seen and mended, and nothing is recreated that need not be.
+    Limits and the restart policy are changed in place, network connections are mended in place; whatever else differs replaces that one container.
+  - A run that was killed is finished or taken back by the next one.
+  - Only what carries this set's labels is changed or removed. An engine or a set that carries another tenant's mark is refused.
+  - Containers are called C(SET_MEMBER), so are networks; volumes are called C(SET_VOLUME).
+extends_documentation_fragment:
+  - hardshell.xen.docker
+  - hardshell.xen.attributes
+options:
+  name:
+    description:
+      - Name of the set. Lower-case letters, digits and dashes (a DNS label).
+    type: str
+    required: true
+  tenant:
+    description:
+      - The tenant the set belongs to (a DNS label). Every container, network and volume carries it as the label C(hardshell.tenant).
+    type: str
+    required: true
+  state:
+    description:
+      - V(present) makes the set run as defined. V(absent) removes its containers and networks, and its volumes when O(remove_volumes=true).
+    type: str
+    choices: [present, absent]
+    default: present
+  containers:
+    description:
+      - The members of the set, by name (a DNS label). Required when O(state=present). An unknown key is refused with the nearest known one.
+      - C(image) (required) is the image to run, by tag, digest or id. Members are compared by the id that the reference stands for, so that a moved tag is a change.
+      - C(command) and C(entrypoint) are lists, or strings that are split as a shell would.
+      - C(environment) is a mapping. Its values are never shown in a diff or a result, but whoever may inspect the container sees them.
+      - C(links) is a list of members that this one may reach, as C(db) or, under another name for this consumer alone, C(db:database).
+        A link gives name resolution and permission to talk, and its provider is started, and healthy, first. Cycles are refused.
+      - C(ports) is a list of published ports, as C(8080:80), C(127.0.0.1:53:53/udp), C(8000-8010:80-90).
+      - C(volumes) is a list, as C(data:/data) for a named volume of the set, C(/srv/data:/data:ro) for a directory of the VM.
+        The engine's own socket is refused unless C(engine_socket) is true.
+      - C(tmpfs) is a list of paths, each with mount options if need be, as C(/run:size=16m).
+      - C(user), C(group_add), C(working_dir), C(hostname), C(domainname), C(labels), C(init), C(stop_signal), C(stop_grace_period),
+        C(extra_hosts) (mapping of name to address), C(dns), C(dns_search) are what they are for C(docker run).
+      - C(healthcheck) is a mapping of C(test) (a list that begins with C(CMD) or C(CMD-SHELL), or a string for the shell, or V(none) to switch the image's off), C(interval), C(timeout), C(start_period), C(start_interval)
+        (durations such as C(500ms), C(2s), C(1m30s)) and C(retries).
+      - C(restart) is C(no), C(on-failure), C(on-failure:5), C(always) or C(unless-stopped), the default.
+      - C(memory), C(memory_swap), C(memory_reservation), C(shm_size) are sizes such as C(512MiB) or C(2g) (binary units), C(cpus) a number of cores, C(cpu_shares) a weight, C(pids_limit) a number.
+      - C(ulimits) is a mapping such as C({nofile: 1024}) or C({nofile: {soft: 1024, hard: 4096}}), C(sysctls) a mapping, C(devices) a list such as C(/dev/fuse:/dev/fuse:rw).
+      - C(read_only) makes the root file system read-only.
+      - C(cap_add), C(cap_drop) change the capabilities. Unless told otherwise a container has CHOWN, DAC_OVERRIDE, FOWNER, KILL, NET_BIND_SERVICE, SETGID and SETUID, which is
+        what the usual images need to prepare their directories and then drop their rights, and not the rest of the engine's default.
+        C(cap_drop) of C(ALL) leaves only what C(cap_add) names.
+      - C(no_new_privileges) is true unless told otherwise. C(privileged) is false; asking for it gives a warning. C(security_opt) takes further options such as C(seccomp=...).
+      - C(log) is a mapping of C(driver) and C(options).
+    type: dict
+  images:
+    description:
+      - Images that are loaded into the engine from archives on the controller, before anything else. An archive is sent only when the engine does not hold the very image under that name.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      archive:
+        description: Path of an archive as C(docker save) writes it, compressed or not.
+        type: path
+        required: true
+      image:
+        description: The image in the archive, as C(name:tag). It must be what a container of the set names.
+        type: str
+        required: true
+  pull:
+    description:
+      - Whether images come from their registry. V(missing) pulls what the engine does not hold, V(always) asks the registry each time, V(never) refuses what the engine does not hold.
+      - All images are there before any container is touched.
+    type: str
+    choices: [missing, always, never]
+    default: missing
+  network:
+    description:
+      - V(per-link) gives each member a network of its own, which its consumers join. Members without a link between them cannot resolve each other. Consumers of one provider meet on its network.
+      - V(flat) puts all members into one network under their names.
+    type: str
+    choices: [per-link, flat]
+    default: per-link
+  recreate:
+    description:
+      - V(when_changed) replaces the containers that differ in what cannot be changed in place. V(always) replaces every container.
+        V(never) fails when a container would have to be replaced.
+    type: str
+    choices: [when_changed, always, never]
+    default: when_changed
+  remove_orphans:
+    description:
+      - Whether members that the definition no longer holds are removed.
+    type: bool
+    default: true
+  remove_volumes:
+    description:
+      - With O(state=absent), remove the set's named volumes and the data in them.
+    type: bool
+    default: false
+  wait_timeout:
+    description:
+      - How long the new containers may take, all together, to start and to become healthy, in seconds. A member without a health check counts as ready when it has run for two seconds.
+    type: int
+    default: 300
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+seealso:
+  - module: hardshell.xen.container_set_info
+"""
+
+EXAMPLES = r"""
+- name: Deploy the shop
+  hardshell.xen.container_set:
+    docker_host: ssh://root@10.0.210.11
+    docker_ssh_host_key: "{{ vm_host_key }}"
+    tenant: acme
+    name: shop
+    containers:
+      web:
+        image: shop-web:1.4
+        links: [api]
+        ports: ["8080:80"]
+      api:
+        image: shop-api:1.4
+        links: ["db:database"]
+        memory: 256MiB
+      db:
+        image: redis:7
+        volumes: ["data:/data"]
+        healthcheck:
+          test: [CMD, redis-cli, ping]
+          interval: 2s
+
+- name: Deploy from archives on the controller, without a registry
+  hardshell.xen.container_set:
+    docker_host: ssh://root@10.0.210.11
+    tenant: acme
+    name: shop
+    pull: never
+    images:
+      - archive: images/shop-web.tar
+        image: shop-web:1.4
+    containers:
+      web:
+        image: shop-web:1.4
+        ports: ["8080:80"]
+
+- name: Remove the set and its data
+  hardshell.xen.container_set:
+    docker_host: ssh://root@10.0.210.11
+    tenant: acme
+    name: shop
+    state: absent
+    remove_volumes: true
+"""
+
+RETURN = r"""
+container_set:
+  description: The set as it is after the task, or as it would be in check mode.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: Name of the set.
+      type: str
+    tenant:
+      description: Its tenant.
+      type: str
+    state:
+      description: V(present) or V(absent).
+      type: str
+    network:
+      description: V(per-link) or V(flat).
+      type: str
+    members:
+      description:
+        - The members by name. What only the engine can know of a container that check mode has not made (C(id), C(addresses)) is empty.
+      type: dict
+      sample:
+        web:
+          id: 5f1c2a...
+          container: shop_web
+          image: shop-web:1.4
+          image_id: sha256:9b1d...
+          state: running
+          health: healthy
+          addresses: {shop_web: 172.18.0.2}
+          ports: ["8080:80/tcp"]
+          links: ["api"]
+          volumes: []
+          memory: 268435456
+          cpus: 0.5
+          seconds: 1.3
+changes:
+  description: What was done, or would be in check mode, in order, each with its reason.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - action: replace
+      kind: container
+      name: web
+      before: {image: "shop-web:1.3"}
+      after: {image: "shop-web:1.4"}
+      reason: image differs
+member:
+  description: What is known of the member that failed (C(name), C(state), C(exit_code), C(health_output), C(log)).
+  returned: when a member did not start or did not become healthy
+  type: dict
+journal:
+  description: What was done and taken back.
+  returned: when a deploy failed
+  type: list
+  elements: dict
+"""
+
+import typing as t
+
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.transport import TRANSPORT_ARGUMENTS, connect
+from ansible_collections.hardshell.xen.plugins.module_utils._module import Context, ModuleDefinition, run_as_module
+
+def run(parameters: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
+    from ansible_collections.hardshell.xen.plugins.module_utils._engine.converge import converge
+    from ansible_collections.hardshell.xen.plugins.module_utils._engine.spec import parse
+
+    spec = parse(parameters)
+    with connect(parameters, warn=context.warn) as engine:
+        return converge(engine, spec, context)
+
+DEFINITION = ModuleDefinition(
+    argument_spec={
+        **TRANSPORT_ARGUMENTS,
+        "name": {"type": "str", "required": True},
+        "tenant": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "containers": {"type": "dict"},
+        "images": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "archive": {"type": "path", "required": True},
+                "image": {"type": "str", "required": True},
+            },
+        },
+        "pull": {"type": "str", "choices": ["missing", "always", "never"], "default": "missing"},
+        "network": {"type": "str", "choices": ["per-link", "flat"], "default": "per-link"},
+        "recreate": {"type": "str", "choices": ["when_changed", "always", "never"], "default": "when_changed"},
+        "remove_orphans": {"type": "bool", "default": True},
+        "remove_volumes": {"type": "bool", "default": False},
+        "wait_timeout": {"type": "int", "default": 300},
+    },
+    required_if=[["state", "present", ["containers"]]],
+    run=run,
+)
+
+def main() -> None:
+    run_as_module(DEFINITION)
+
+if __name__ == "__main__":
+    main()
