@@ -11,9 +11,14 @@ Used when the task's target is the controller. Delegated elsewhere, with become 
 
 from __future__ import annotations
 
+import collections.abc
+import contextlib
+import json
+import os
 import typing as t
 
 from ansible.module_utils.common.arg_spec import ModuleArgumentSpecValidator
+from ansible.module_utils.common.json import Direction, get_module_encoder
 from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
@@ -35,19 +40,22 @@ class InController(ActionBase):
         if not self._target_is_controller():
             result.update(self._execute_module(task_vars=task_vars, wrap_async=self._task.async_val))
             return result
-        result.update(self._run_here(self._task.args, (task_vars or {}).get("inventory_hostname", "localhost")))
+        environment: dict[str, t.Any] = {}
+        self._compute_environment_string(environment)
+        with _environment(environment):
+            result.update(self._run_here((task_vars or {}).get("inventory_hostname", "localhost")))
         return result
 
     def _target_is_controller(self) -> bool:
         return self._connection.transport == "local" and not self._task.async_val and not self._connection.become
 
-    def _run_here(self, args: dict[str, t.Any], host: str) -> dict[str, t.Any]:
+    def _run_here(self, host: str) -> dict[str, t.Any]:
         validator = ModuleArgumentSpecValidator(self.definition.argument_spec, **self.definition.constraints())
-        validation = validator.validate(args)
+        validation = validator.validate(_as_sent_to_a_module(self._task.args))
         secrets = validation._no_log_values
         parameters = validation.validated_parameters
         invocation = {"module_args": parameters}
-        if validation.errors:
+        if validation.error_messages:
             message = validation.errors.msg
             if isinstance(validation.errors[0], UnsupportedError):
                 message = f"Unsupported parameters for ({self._task.action}) module: {message}"
@@ -70,3 +78,25 @@ class InController(ActionBase):
         except HardshellError as error:
             outcome = {"failed": True, **failure(error)}
         return remove_values({**outcome, "invocation": invocation}, secrets)
+
+
+def _as_sent_to_a_module(args: collections.abc.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The task's arguments as plain data: Ansible's tagged strings are not ``str`` for a marshaller such as XML-RPC's."""
+    encoder = get_module_encoder("legacy", Direction.CONTROLLER_TO_MODULE)
+    plain: dict[str, t.Any] = json.loads(json.dumps(args, cls=encoder))
+    return plain
+
+
+@contextlib.contextmanager
+def _environment(added: collections.abc.Mapping[str, t.Any]) -> collections.abc.Iterator[None]:
+    """The task's ``environment`` keyword, for as long as the task runs: options fall back to environment variables."""
+    before = {name: os.environ.get(name) for name in added}
+    os.environ.update({name: str(value) for name, value in added.items()})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
