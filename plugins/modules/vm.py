@@ -1,0 +1,405 @@
+#!/usr/bin/python
+
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vm
+short_description: Virtual machines of a tenant
+version_added: 0.1.0
+description:
+  - Makes, changes, starts, stops and removes one virtual machine of a tenant on a XenServer or XCP-ng pool.
+  - What exists is compared with what is asked for, and only the difference is changed. Check mode stops after the comparison.
+  - A run that was interrupted at any moment is finished or cleaned up by the next one.
+  - The VM carries marks of its tenant and host in C(other_config) and the tag C(tenant:NAME). A VM without them is changed only with
+    O(adopt=true), one of another tenant never.
+author:
+  - hardshell.xen contributors (@hardshell)
+extends_documentation_fragment:
+  - hardshell.xen.xapi
+  - hardshell.xen.attributes
+  - hardshell.xen.attributes.in_controller
+  - hardshell.xen.attributes.actiongroup_xapi
+attributes:
+  idempotent:
+    description: When run twice in a row with the same arguments, the second run reports no change.
+    support: partial
+    details:
+      - O(state=restarted) restarts on each run.
+options:
+  name:
+    description:
+      - The VM's name in the pool. A VM that carries our marks of O(tenant) and O(host) under another name is renamed to it.
+    type: str
+    required: true
+  tenant:
+    description:
+      - The tenant that owns the VM, a DNS label.
+    type: str
+    required: true
+  host:
+    description:
+      - The inventory host that this VM is. Defaults to O(name).
+    type: str
+  uuid:
+    description:
+      - UUID of the VM, where several have its name.
+    type: str
+  description:
+    description:
+      - What the pool shows as the VM's description. Not touched when not given; empty for a new VM.
+    type: str
+  template:
+    description:
+      - Name or UUID of the template that a new VM is cloned from. Needed to make a VM, not looked at afterwards.
+    type: str
+  vcpus:
+    description:
+      - Number of virtual CPUs, both at start and at most. A change needs the VM halted. Taken from the template when not given.
+    type: int
+  memory:
+    description:
+      - Size of the memory, as V(1GiB), V(512MiB), V(2GB) or a number of bytes. A change needs the VM halted. Taken from the template when not given.
+    type: str
+  sr:
+    description:
+      - Name or UUID of the storage repository for new disks and the config drive. Defaults to the pool's default SR.
+    type: str
+  disks:
+    description:
+      - Disks by name. A disk that is not there is added, one that is too small is grown. A disk that is not listed is left alone.
+      - Growing needs the VM halted. Shrinking is refused.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - The disk's name, unique in the VM. V(root) is the disk that came with the template.
+        type: str
+        required: true
+      size:
+        description:
+          - Its size, as V(10GiB). Rounded up to a multiple of 2 MiB. Needed for a new disk.
+        type: str
+      sr:
+        description:
+          - Name or UUID of the storage repository for a new disk. Defaults to O(sr). A disk that exists is not moved.
+        type: str
+      description:
+        description:
+          - Description of the disk's VDI.
+        type: str
+  networks:
+    description:
+      - Network interfaces by name. Those that this module made and that are not listed any more are removed; others are left alone.
+      - When not given, a new VM keeps the interfaces of its template; when given, they are replaced.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - The interface's name, unique in the VM. Defaults to O(networks[].network).
+        type: str
+      network:
+        description:
+          - Name or UUID of the network. A change moves the interface, also of a running VM.
+        type: str
+        required: true
+      mac:
+        description:
+          - Its MAC address. The pool makes one when not given. A change replaces the interface.
+        type: str
+  config_drive:
+    description:
+      - A disk with cloud-init configuration, labelled C(cidata) and in the layout of the NoCloud data source, with OpenStack's layout beside it.
+      - It is complete before the VM is started. It holds secrets, so remove it with O(config_drive.state=absent) once the guest is configured.
+    type: dict
+    suboptions:
+      user_data:
+        description:
+          - cloud-init user-data, as text, or as a mapping that becomes a C(#cloud-config) document.
+          - Never shown; what is shown is a SHA-256 sum. Changed content for a VM that has booted needs O(allow_power_cycle).
+        type: str
+      meta_data:
+        description:
+          - More meta-data beside C(instance-id) and C(local-hostname), which is O(host) if not given here.
+        type: dict
+      network_config:
+        description:
+          - cloud-init network-config, version 2 or 1. Where C(macaddress) is C(nic:NAME), the MAC address of that interface is put.
+        type: dict
+      sr:
+        description:
+          - Name or UUID of the storage repository for the drive. Defaults to O(sr).
+        type: str
+      state:
+        description:
+          - V(present) has the drive made and attached unless the VM has taken the same content already.
+          - V(absent) removes it, from a running VM too, and remembers its content as taken.
+        type: str
+        choices: [present, absent]
+        default: present
+  ssh_host_key:
+    description:
+      - Make an ed25519 SSH host key pair for the guest beforehand, so that the first connection can be verified.
+      - The private half goes into the config drive and nowhere else. The public half is kept on the VM and returned as RV(vm.ssh_host_key).
+      - Needs O(config_drive).
+    type: bool
+    default: false
+  tags:
+    description:
+      - Tags that the VM must have beside C(tenant:NAME). Others are left alone.
+    type: list
+    elements: str
+  adopt:
+    description:
+      - Take over a VM of that name that carries no marks. One of another tenant is never taken.
+    type: bool
+    default: false
+  allow_power_cycle:
+    description:
+      - Allow a running VM to be shut down and started again where a change needs it. Without it such a change is refused.
+    type: bool
+    default: false
+  state:
+    description:
+      - V(present) makes or changes the VM and leaves its power state; a new VM is left halted.
+      - V(running), V(halted), V(paused) and V(suspended) do that and then bring it to the power state.
+      - V(restarted) shuts it down cleanly and starts it, each time.
+      - V(absent) shuts it down and removes it with its own disks, its snapshots and what interrupted runs left of it. Disks that another VM holds, that
+        this module did not make, and disks with C(hardshell:keep) set in their C(other_config) stay.
+    type: str
+    choices: [present, running, halted, paused, suspended, restarted, absent]
+    default: present
+  shutdown_timeout:
+    description:
+      - Seconds to wait for a clean shutdown or reboot of the guest.
+    type: int
+    default: 300
+  force:
+    description:
+      - When the guest does not shut down cleanly in time, turn it off. Without it the task fails, and the VM keeps running.
+    type: bool
+    default: false
+  wait_for:
+    description:
+      - What to wait for in a running VM before the task ends.
+    type: dict
+    suboptions:
+      address:
+        description:
+          - V(true) waits until the guest reports an address that is not link-local; a network such as V(10.1.0.0/16) or V(2001:db8::/32) for one in it.
+          - The address found is returned as RV(vm.address).
+        type: str
+        required: true
+      nic:
+        description:
+          - Name of the interface that the address must be on. Any, if not given.
+        type: str
+      timeout:
+        description:
+          - Seconds to wait.
+        type: int
+        default: 300
+seealso:
+  - module: hardshell.xen.session
+  - module: hardshell.xen.image
+"""
+
+EXAMPLES = r"""
+- name: A VM with a data disk, configured by cloud-init, running and reachable
+  hardshell.xen.vm:
+    name: acme-shop
+    tenant: acme
+    template: debian-12-docker
+    vcpus: 2
+    memory: 1GiB
+    disks:
+      - {name: root, size: 10GiB}
+      - {name: data, size: 20GiB}
+    networks:
+      - {name: front, network: acme-private}
+    config_drive:
+      user_data:
+        hostname: acme-shop
+        users:
+          - name: admin
+            ssh_authorized_keys: ["{{ lookup('ansible.builtin.file', '~/.ssh/id_ed25519.pub') }}"]
+    ssh_host_key: true
+    state: running
+    wait_for: {address: 10.1.0.0/16, timeout: 300}
+  register: made
+
+- name: Give it more memory, shutting it down for that
+  hardshell.xen.vm:
+    name: acme-shop
+    tenant: acme
+    memory: 4GiB
+    state: running
+    allow_power_cycle: true
+
+- name: Remove the config drive, which holds secrets
+  hardshell.xen.vm:
+    name: acme-shop
+    tenant: acme
+    config_drive: {state: absent}
+
+- name: Remove the VM with its disks
+  hardshell.xen.vm:
+    name: acme-shop
+    tenant: acme
+    state: absent
+"""
+
+RETURN = r"""
+vm:
+  description:
+    - The VM as it is after the task, or as it would be in check mode. What only the pool can know is V(null) then.
+    - V(null) after O(state=absent).
+  type: dict
+  returned: success
+  contains:
+    uuid: {description: Its UUID., type: str, returned: success}
+    name: {description: Its name., type: str, returned: success}
+    description: {description: Its description., type: str, returned: success}
+    tenant: {description: The tenant that owns it., type: str, returned: success}
+    inventory_host: {description: The inventory host that it is., type: str, returned: success}
+    power_state: {description: "V(running), V(halted), V(paused) or V(suspended).", type: str, returned: success}
+    vcpus: {description: Number of virtual CPUs., type: int, returned: success}
+    memory: {description: Memory in bytes., type: int, returned: success}
+    host: {description: Name of the host that it runs on., type: str, returned: success}
+    addresses: {description: "All addresses the guest reports, in the order of the interfaces.", type: list, elements: str, returned: success}
+    address: {description: The address that was waited for; else the first that is not link-local., type: str, returned: success}
+    tags: {description: Its tags., type: list, elements: str, returned: success}
+    disks:
+      description: Its disks in the order of the devices.
+      type: list
+      elements: dict
+      returned: success
+      contains:
+        name: {description: The disk's name; V(null) for one that this module does not know., type: str, returned: success}
+        size: {description: Size in bytes., type: int, returned: success}
+        sr: {description: Name of its storage repository., type: str, returned: success}
+        description: {description: Description of its VDI., type: str, returned: success}
+        device: {description: Position in the VM., type: int, returned: success}
+        uuid: {description: UUID of its VDI., type: str, returned: success}
+    networks:
+      description: Its interfaces in the order of the devices.
+      type: list
+      elements: dict
+      returned: success
+      contains:
+        name: {description: The interface's name; V(null) for one that this module does not know., type: str, returned: success}
+        network: {description: Name of the network., type: str, returned: success}
+        mac: {description: MAC address., type: str, returned: success}
+        device: {description: Position in the VM., type: int, returned: success}
+        uuid: {description: UUID of the VIF., type: str, returned: success}
+        addresses: {description: The addresses the guest reports on it., type: list, elements: str, returned: success}
+    ssh_host_key: {description: "The guest's public SSH host key, V(null) if none was made here.", type: str, returned: success}
+    config_drive:
+      description: The config drive.
+      type: dict
+      returned: success
+      contains:
+        state:
+          description: "V(attached), V(removed) when the guest has taken it, or V(absent) when there never was one."
+          type: str
+          returned: success
+        sha256: {description: SHA-256 sum of its content as it was asked for., type: str, returned: success}
+changes:
+  description: The changes made, or in check mode to be made, in order.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    action: {description: "What is done, as V(create), V(update), V(delete), V(start).", type: str, returned: success}
+    kind: {description: "To what, as V(vm), V(disk), V(network interface).", type: str, returned: success}
+    name: {description: Its name., type: str, returned: success}
+    before: {description: As it was., type: raw, returned: when there was something}
+    after: {description: As it is., type: raw, returned: when there is something}
+    reason: {description: Why., type: str, returned: when it is not plain}
+journal:
+  description: What was done of the changes, with seconds.
+  type: list
+  elements: dict
+  returned: when something was changed
+"""
+
+from ansible_collections.hardshell.xen.plugins.module_utils._module import ModuleDefinition, run_as_module
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.connection import connection_arguments
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_module import run
+
+DEFINITION = ModuleDefinition(
+    argument_spec={
+        **connection_arguments(),
+        "name": {"type": "str", "required": True},
+        "tenant": {"type": "str", "required": True},
+        "host": {"type": "str"},
+        "uuid": {"type": "str"},
+        "description": {"type": "str"},
+        "template": {"type": "str"},
+        "vcpus": {"type": "int"},
+        "memory": {"type": "str"},
+        "sr": {"type": "str"},
+        "disks": {
+            "type": "list",
+            "elements": "dict",
+            "options": {
+                "name": {"type": "str", "required": True},
+                "size": {"type": "str"},
+                "sr": {"type": "str"},
+                "description": {"type": "str"},
+            },
+        },
+        "networks": {
+            "type": "list",
+            "elements": "dict",
+            "options": {
+                "name": {"type": "str"},
+                "network": {"type": "str", "required": True},
+                "mac": {"type": "str"},
+            },
+        },
+        "config_drive": {
+            "type": "dict",
+            "options": {
+                "user_data": {"type": "str", "no_log": True},
+                "meta_data": {"type": "dict"},
+                "network_config": {"type": "dict"},
+                "sr": {"type": "str"},
+                "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            },
+        },
+        "ssh_host_key": {"type": "bool", "default": False, "no_log": False},
+        "tags": {"type": "list", "elements": "str"},
+        "adopt": {"type": "bool", "default": False},
+        "allow_power_cycle": {"type": "bool", "default": False},
+        "state": {
+            "type": "str",
+            "choices": ["present", "running", "halted", "paused", "suspended", "restarted", "absent"],
+            "default": "present",
+        },
+        "shutdown_timeout": {"type": "int", "default": 300},
+        "force": {"type": "bool", "default": False},
+        "wait_for": {
+            "type": "dict",
+            "options": {
+                "address": {"type": "str", "required": True},
+                "nic": {"type": "str"},
+                "timeout": {"type": "int", "default": 300},
+            },
+        },
+    },
+    run=run,
+)
+
+
+def main() -> None:
+    run_as_module(DEFINITION)
+
+
+if __name__ == "__main__":
+    main()
