@@ -1,16 +1,107 @@
 # The porch: `make dev` once, `make test-fast` while working, `make test` before a commit, `make demo` to see it all.
 SHELL := /bin/bash
-PYTHON ?= python3
-VENV := $(CURDIR)/.venv
+.DEFAULT_GOAL := help
+VENV ?= $(CURDIR)/.venv
 BIN := $(VENV)/bin
-LINK = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ansible_collections/hardshell/xen
+PYTHON ?= $(shell tests/tools/find_python.sh 3.11 3.12 3.13)
+
+# Where Python keeps packages; a link in it makes the collection importable under its real name.
+SITE = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+LINK = $(SITE)/ansible_collections/hardshell/xen
+
+export PATH := $(BIN):$(PATH)
+export PIP_ROOT_USER_ACTION := ignore
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##### Set-up: every target below does what is missing of it
 
 .PHONY: dev
-dev: $(VENV)/.ready ## virtual environment with everything, the collection importable under its real name
+dev: $(VENV)/.ready ## Debian packages that are missing, and a virtual environment with the collection and the lab in it
 
-$(VENV)/.ready: requirements-dev.txt meta/ee-requirements.txt lab/pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet 'ansible-core>=2.19,<2.20' -r requirements-dev.txt
-	mkdir -p $(dir $(LINK)) && ln -sfn $(CURDIR) $(LINK)
-	touch $@
+$(VENV)/.debian: requirements-debian.txt
+	@tests/tools/install_debian_packages.sh requirements-debian.txt
+	@mkdir -p $(VENV) && touch $@
+
+$(VENV)/.ready: $(VENV)/.debian requirements-dev.txt meta/ee-requirements.txt lab/pyproject.toml
+	@echo "Preparing $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --upgrade pip
+	@$(BIN)/python -m pip install -qq -r requirements-dev.txt
+	@mkdir -p $(dir $(LINK)) && ln -sfn $(CURDIR) $(LINK)
+	@touch $@
+
+.PHONY: versions
+versions: dev
+	@$(BIN)/python -c 'import platform; from ansible.release import __version__; print("ansible-core", __version__, "on Python", platform.python_version())'
+
+##### Linters
+
+.PHONY: lint lint-python lint-types lint-yaml lint-ansible lint-docs lint-changelog lint-shell
+lint: lint-python lint-types lint-yaml lint-ansible lint-docs lint-changelog lint-shell ## every linter, in less than a minute
+
+lint-python: dev
+	$(BIN)/ruff check .
+
+MYPY = --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache
+lint-types: dev
+	@mkdir -p $(VENV)/types/ansible_collections/hardshell && ln -sfn $(CURDIR) $(VENV)/types/ansible_collections/hardshell/xen
+	cd $(VENV)/types && $(BIN)/mypy $(MYPY) ansible_collections/hardshell/xen/plugins
+	cd lab/src && $(BIN)/mypy $(MYPY) xapi_lab
+
+lint-yaml: dev
+	$(BIN)/yamllint --strict .
+
+lint-ansible: dev
+	$(BIN)/ansible-lint --offline --profile production
+
+lint-docs: dev
+	$(BIN)/antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=self --disallow-unknown-collection-refs --skip-rstcheck .
+
+lint-changelog: dev
+	$(BIN)/antsibull-changelog lint
+
+lint-shell: dev
+	git ls-files -z -- '*.sh' .ci/run | xargs -0 $(BIN)/shellcheck
+
+##### Tests
+
+PYTEST = $(BIN)/pytest --quiet -p no:cacheprovider
+
+.PHONY: unit integration lab-test e2e sanity sanity-fast
+unit: dev ## unit and property tests, and what must hold for every module, role and playbook
+	$(PYTEST) tests/unit tests/invariants
+
+integration: dev ## the collection against the lab without machines, and against a real Docker Engine
+	$(PYTEST) tests/integration
+
+lab-test: dev ## the lab's own tests, without a guest operating system
+	cd lab && $(PYTEST) -m "not e2e"
+
+e2e: dev ## real virtual machines: boot, converge, kill and run again, tear down
+	$(PYTEST) -m e2e tests/e2e
+
+sanity: dev ## ansible-test sanity on a throw-away copy
+	@tests/tools/ansible_test.sh $(VENV) sanity
+
+sanity-fast: dev
+	@tests/tools/ansible_test.sh $(VENV) sanity --test validate-modules --test ansible-doc --test compile --test ignores --test runtime-metadata
+
+.PHONY: test-fast test matrix
+test-fast: dev ## no virtual machine; less than three minutes
+	@$(BIN)/python tests/tools/run_steps.py lint sanity-fast unit lab-test integration
+
+test: dev ## everything that says whether the project is sound; ends with a table and a verdict
+	@$(BIN)/python tests/tools/run_steps.py lint sanity unit lab-test integration e2e
+
+matrix: dev ## unit, sanity and integration on Python 3.12 and 3.13 with the ansible-core of each
+	@tests/tools/matrix.sh
+
+.PHONY: clean
+clean: ## remove what the targets above made in this folder
+	rm -rf .venv .tools .ansible .tree .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
