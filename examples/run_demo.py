@@ -106,6 +106,10 @@ def environment() -> dict[str, str]:
     }
 
 
+def nothing(_line: str) -> str | None:
+    return None
+
+
 def everything(line: str) -> str | None:
     return line or None
 
@@ -184,7 +188,7 @@ def changed_counts(recap: str) -> Iterator[tuple[str, int]]:
 
 
 def report(steps: Steps) -> list[dict[str, object]]:
-    steps.run(playbook("report", "-e", f"report_file={STATE / 'report.json'}"), lambda line: None)
+    steps.run(playbook("report", "-e", f"report_file={STATE / 'report.json'}"), nothing)
     rows: list[dict[str, object]] = json.loads((STATE / "report.json").read_text())["rows"]
     return rows
 

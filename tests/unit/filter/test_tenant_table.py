@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import pytest
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.hardshell.xen.plugins.filter.tenant_table import tenant_table
 
 WEB = {"name": "web", "image": "web:1", "state": "running", "health": "healthy", "links": ["api"], "ports": ["80->80/tcp"]}
