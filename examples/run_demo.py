@@ -198,7 +198,7 @@ def write_ssh_config(rows: list[dict[str, object]]) -> None:
     SSH_CONFIG.write_text(
         "".join(
             f"Host {row['vm']}\n  HostName {row['address']}\n  User {row['user']}\n  IdentityFile {STATE}/id_ed25519\n"
-            f"  UserKnownHostsFile {STATE}/known_hosts/{row['uuid']}\n  HostKeyAlias {row['uuid']}\n"
+            f"  UserKnownHostsFile {STATE}/known_hosts/{row['tenant']}-{row['vm']}\n  HostKeyAlias {row['tenant']}-{row['vm']}\n"
             f"  StrictHostKeyChecking yes\n  GlobalKnownHostsFile /dev/null\n"
             for row in rows
         )

@@ -127,9 +127,10 @@ class World:
     def docker(self, vm: str, *arguments: str) -> str:
         """Run docker in a VM through its pinned SSH connection."""
         row = next(row for row in self.report() if row["vm"] == vm)
+        alias = f"{row['tenant']}-{row['vm']}"
         command = [
-            "ssh", "-i", f"{self.state}/id_ed25519", "-o", f"UserKnownHostsFile={self.state}/known_hosts/{row['uuid']}",
-            "-o", f"HostKeyAlias={row['uuid']}", "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes",
+            "ssh", "-i", f"{self.state}/id_ed25519", "-o", f"UserKnownHostsFile={self.state}/known_hosts/{alias}",
+            "-o", f"HostKeyAlias={alias}", "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes",
             f"{row['user']}@{row['address']}", "docker", *arguments,
         ]  # fmt: skip
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
