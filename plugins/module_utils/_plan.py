@@ -198,7 +198,7 @@ def _take_back(undos: list[tuple[Change, Undo]], journal: Journal, progress: t.C
         began = time.monotonic()
         try:
             take_back()
-        except (HardshellError, OSError) as error:
+        except Exception as error:  # whatever it is, the steps before it must still be taken back
             journal.note(change, "undo failed", time.monotonic() - began, str(error))
         else:
             journal.note(change, "undone", time.monotonic() - began)
