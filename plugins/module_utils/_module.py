@@ -17,11 +17,12 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.parameters import remove_values
 
 from ._errors import HardshellError
 
 
-def _silent(text: str) -> None:
+def silent(dummy_text: str) -> None:
     """An ordinary module cannot speak while it runs: its progress is not shown."""
 
 
@@ -34,8 +35,8 @@ class Context:
 
     check_mode: bool = False
     diff_mode: bool = False
-    progress: t.Callable[[str], None] = _silent
-    warn: t.Callable[[str], None] = _silent
+    progress: t.Callable[[str], None] = silent
+    warn: t.Callable[[str], None] = silent
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,11 @@ def run_as_module(definition: ModuleDefinition) -> None:
         supports_check_mode=True,
         **definition.constraints(),
     )
-    context = Context(check_mode=module.check_mode, diff_mode=module._diff, warn=module.warn)
+
+    def warn(text: str) -> None:
+        module.warn(remove_values(text, module.no_log_values))
+
+    context = Context(check_mode=module.check_mode, diff_mode=module._diff, warn=warn)
     try:
         result = definition.run(module.params, context)
     except HardshellError as error:

@@ -25,7 +25,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..module_utils._errors import HardshellError
-from ..module_utils._module import Context, ModuleDefinition, failure
+from ..module_utils._module import Context, ModuleDefinition, failure, silent
 
 display = Display()
 
@@ -33,6 +33,7 @@ display = Display()
 class InController(ActionBase):
     """Base of the collection's action plugins: a subclass names its module's definition, and no more."""
 
+    _supports_async = True  # by way of the ordinary module
     definition: ModuleDefinition
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
@@ -70,7 +71,7 @@ class InController(ActionBase):
         context = Context(
             check_mode=self._task.check_mode,
             diff_mode=self._task.diff,
-            progress=(lambda text: None) if self._task.no_log else show,
+            progress=silent if self._task.no_log else show,
             warn=warn,
         )
         try:

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 
 import pytest
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError
-from ansible_collections.hardshell.xen.plugins.module_utils._plan import ApplyError, Change, Journal, Plan, Undo, carry_out
+from ansible_collections.hardshell.xen.plugins.module_utils._plan import (
+    ApplyError,
+    Change,
+    Journal,
+    Plan,
+    Undo,
+    carry_out,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -128,7 +135,9 @@ def test_the_first_failure_is_told_with_its_details_and_those_under_way_are_wait
     def perform(change: Change) -> None:
         if change.id == "a":
             a_failed.set()
-            raise HardshellError("HOST_NOT_ENOUGH_FREE_MEMORY: 1 GiB asked, 512 MiB free", code="HOST_NOT_ENOUGH_FREE_MEMORY")
+            raise HardshellError(
+                "HOST_NOT_ENOUGH_FREE_MEMORY: 1 GiB asked, 512 MiB free", code="HOST_NOT_ENOUGH_FREE_MEMORY"
+            )
         a_failed.wait(10)
         finished.append(change.id)
 
@@ -140,7 +149,9 @@ def test_the_first_failure_is_told_with_its_details_and_those_under_way_are_wait
     assert lines == {"start vm a": "failed", "start vm b": "done"}
 
 
-@pytest.mark.parametrize("error", [HardshellError("busy"), OSError("gone"), KeyError("lost")], ids=["told", "os", "bug"])
+@pytest.mark.parametrize(
+    "error", [HardshellError("busy"), OSError("gone"), KeyError("lost")], ids=["told", "os", "bug"]
+)
 def test_an_undo_that_fails_is_told_and_does_not_keep_the_others_from_running(error: Exception) -> None:
     plan = Plan(tuple(Change(name, "create", "vdi", name) for name in "abc"))
     taken_back: list[str] = []
@@ -156,10 +167,18 @@ def test_an_undo_that_fails_is_told_and_does_not_keep_the_others_from_running(er
 
         return undo
 
-    with pytest.raises(ApplyError, match="could not create vdi c: SR_FULL.*could not be taken back: create vdi b") as caught:
+    with pytest.raises(
+        ApplyError, match="could not create vdi c: SR_FULL.*could not be taken back: create vdi b"
+    ) as caught:
         carry_out(plan, perform, undo=True)
     assert taken_back == ["a"]
-    assert [line["state"] for line in caught.value.details["journal"]] == ["done", "done", "failed", "undo failed", "undone"]
+    assert [line["state"] for line in caught.value.details["journal"]] == [
+        "done",
+        "done",
+        "failed",
+        "undo failed",
+        "undone",
+    ]
 
 
 def test_a_programming_error_is_not_dressed_up_but_what_was_done_is_taken_back() -> None:
