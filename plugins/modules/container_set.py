@@ -24,6 +24,9 @@ description:
 extends_documentation_fragment:
   - hardshell.xen.docker
   - hardshell.xen.attributes
+  - hardshell.xen.attributes.idempotent
+  - hardshell.xen.attributes.in_controller
+  - hardshell.xen.attributes.actiongroup_docker
 options:
   name:
     description:
@@ -59,7 +62,8 @@ options:
         (durations such as C(500ms), C(2s), C(1m30s)) and C(retries).
       - C(restart) is C(no), C(on-failure), C(on-failure:5), C(always) or C(unless-stopped), the default.
       - C(memory), C(memory_swap), C(memory_reservation), C(shm_size) are sizes such as C(512MiB) or C(2g) (binary units), C(cpus) a number of cores, C(cpu_shares) a weight, C(pids_limit) a number.
-      - C(ulimits) is a mapping such as C({nofile: 1024}) or C({nofile: {soft: 1024, hard: 4096}}), C(sysctls) a mapping, C(devices) a list such as C(/dev/fuse:/dev/fuse:rw).
+      - >-
+        C(ulimits) is a mapping such as C({nofile: 1024}) or C({nofile: {soft: 1024, hard: 4096}}), C(sysctls) a mapping, C(devices) a list such as C(/dev/fuse:/dev/fuse:rw).
       - C(read_only) makes the root file system read-only.
       - C(cap_add), C(cap_drop) change the capabilities. Unless told otherwise a container has CHOWN, DAC_OVERRIDE, FOWNER, KILL, NET_BIND_SERVICE, SETGID and SETUID, which is
         what the usual images need to prepare their directories and then drop their rights, and not the rest of the engine's default.
@@ -118,11 +122,6 @@ options:
       - How long the new containers may take, all together, to start and to become healthy, in seconds. A member without a health check counts as ready when it has run for two seconds.
     type: int
     default: 300
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
 seealso:
   - module: hardshell.xen.container_set_info
 """

@@ -16,7 +16,9 @@ description:
   - Reads the container sets of one Docker Engine, their members, links, health, ports and images. Changes nothing.
 extends_documentation_fragment:
   - hardshell.xen.docker
-  - hardshell.xen.attributes
+  - hardshell.xen.attributes.info
+  - hardshell.xen.attributes.in_controller
+  - hardshell.xen.attributes.actiongroup_docker
 options:
   name:
     description:
@@ -26,11 +28,6 @@ options:
     description:
       - Only sets of this tenant.
     type: str
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
 seealso:
   - module: hardshell.xen.container_set
 """
