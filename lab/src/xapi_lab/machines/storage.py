@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: hardshell.xen contributors
+"""The files behind VDIs, in one folder an SR.
+
+A disk that was made or imported is a sparse raw file, ``<uuid>.raw``. A clone turns the source's file into a base that
+is never written again, ``base-<number>.raw|qcow2``, and puts an empty qcow2 overlay in front of it for the source and
+one for the clone. Every step leaves the source readable under its name, so that a crash between two steps loses nothing;
+a base that nothing refers to is removed with the next disk that is destroyed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import uuid as uuids
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from . import qcow2
+from .contract import StorageError
+from .vhd import VhdError, VhdReader
+
+WRITE_UNIT = 64 * 1024
+BUFFER = 4 * 1024 * 1024
+_ZEROS = bytes(WRITE_UNIT)
+
+
+class FileStorage:
+    """VDIs as files; the ``Storage`` of the contract."""
+
+    def __init__(self) -> None:
+        self._chains = threading.Lock()
+
+    def path(self, uuid: str, sr_path: Path) -> Path:
+        overlay = sr_path / f"{uuid}.qcow2"
+        return overlay if overlay.exists() else sr_path / f"{uuid}.raw"
+
+    def format(self, uuid: str, sr_path: Path) -> str:
+        return self.path(uuid, sr_path).suffix[1:]
+
+    async def create(self, vdi_uuid: str, sr_path: Path, virtual_size: int) -> Path:
+        path = sr_path / f"{vdi_uuid}.raw"
+        sr_path.mkdir(parents=True, exist_ok=True)
+        with _explained(f"make disk {vdi_uuid}"), path.open("xb") as file:
+            file.truncate(virtual_size)
+        return path
+
+    async def clone(self, src_uuid: str, sr_path: Path, new_uuid: str) -> Path:
+        with _explained(f"clone disk {src_uuid}"):
+            return await asyncio.to_thread(self._clone, src_uuid, sr_path, new_uuid)
+
+    def _clone(self, src_uuid: str, sr_path: Path, new_uuid: str) -> Path:
+        with self._chains:  # no base may be taken for unused between its making and its first overlay
+            source = self._existing(src_uuid, sr_path)
+            size = virtual_size(source)
+            target = sr_path / f"{new_uuid}.qcow2"
+            base = self._untouched_backing(source) or self._turn_into_base(source, size)
+            _write_overlay_atomically(target, size, base)
+            return target
+
+    @staticmethod
+    def _untouched_backing(source: Path) -> Path | None:
+        """The base of an overlay that was never written to: a clone of the overlay can share it."""
+        if source.suffix != ".qcow2" or not qcow2.is_untouched(source):
+            return None
+        header = qcow2.read_header(source)
+        if header.backing is None:
+            return None
+        base = source.parent / header.backing
+        return base if virtual_size(base) == header.virtual_size else None
+
+    @staticmethod
+    def _turn_into_base(source: Path, size: int) -> Path:
+        base = source.with_name(f"base-{uuids.uuid4()}{source.suffix}")
+        os.link(source, base)
+        _write_overlay_atomically(source.with_suffix(".qcow2"), size, base)
+        if source.suffix == ".raw":
+            source.unlink()
+        return base
+
+    async def copy(self, src_uuid: str, sr_path: Path, new_uuid: str, dest_sr_path: Path) -> Path:
+        source, target = self._existing(src_uuid, sr_path), dest_sr_path / f"{new_uuid}.raw"
+        dest_sr_path.mkdir(parents=True, exist_ok=True)
+        await _convert(source, target, "raw")
+        return target
+
+    async def resize(self, uuid: str, sr_path: Path, size: int) -> None:
+        path = self._existing(uuid, sr_path)
+        with _explained(f"resize disk {uuid}"):
+            present = virtual_size(path)
+            if size < present:
+                raise StorageError(f"disk {uuid} has {present} bytes and cannot shrink to {size}")
+            if path.suffix == ".raw":
+                os.truncate(path, size)
+            elif size > present:
+                await _run("qemu-img", "resize", "-q", "-f", "qcow2", str(path), str(size))
+
+    async def destroy(self, uuid: str, sr_path: Path) -> None:
+        with _explained(f"destroy disk {uuid}"):
+            await asyncio.to_thread(self._destroy, uuid, sr_path)
+
+    def _destroy(self, uuid: str, sr_path: Path) -> None:
+        with self._chains:
+            (sr_path / f"{uuid}.qcow2").unlink(missing_ok=True)
+            (sr_path / f"{uuid}.raw").unlink(missing_ok=True)
+            _remove_unused_bases(sr_path)
+
+    def clean(self, sr_path: Path) -> None:
+        """Remove what a lab that was killed left half-made; to be called before the SR is used."""
+        for part in sr_path.glob("*.part"):
+            part.unlink(missing_ok=True)
+        _remove_unused_bases(sr_path)
+
+    async def physical(self, uuid: str, sr_path: Path) -> int:
+        with _explained(f"measure disk {uuid}"):
+            return self.path(uuid, sr_path).stat().st_blocks * 512
+
+    async def used(self, sr_path: Path) -> int:
+        """Bytes that all disks of an SR take, with the bases that they share counted once."""
+        return sum(path.stat().st_blocks * 512 for path in sr_path.glob("*") if path.suffix in (".raw", ".qcow2"))
+
+    async def write_stream(
+        self, uuid: str, sr_path: Path, format: str, chunks: AsyncIterator[bytes], length: int | None
+    ) -> None:
+        path = await self._writable_raw(uuid, sr_path)
+        size = virtual_size(path)
+        with _explained(f"import into disk {uuid}"), path.open("r+b", buffering=0) as file:
+            if format == "raw":
+                if length is not None and length > size:
+                    raise StorageError(f"the image has {length} bytes and disk {uuid} only {size}")
+                await self._write_raw(file.fileno(), chunks, size, uuid)
+            elif format == "vhd":
+                await self._write_vhd(file.fileno(), chunks, size, uuid)
+            else:
+                raise StorageError(f"format {format} is not known: use raw or vhd")
+
+    async def _write_raw(self, fd: int, chunks: AsyncIterator[bytes], size: int, uuid: str) -> None:
+        position, buffer = 0, bytearray()
+
+        async def flush() -> None:
+            nonlocal position
+            if position + len(buffer) > size:
+                raise StorageError(f"the image is larger than disk {uuid}, which has {size} bytes")
+            await asyncio.to_thread(write_sparsely, fd, position, bytes(buffer))
+            position += len(buffer)
+            buffer.clear()
+
+        async for chunk in chunks:
+            buffer += chunk
+            if len(buffer) >= BUFFER:
+                await flush()
+        await flush()
+
+    async def _write_vhd(self, fd: int, chunks: AsyncIterator[bytes], size: int, uuid: str) -> None:
+        reader = VhdReader(chunks)
+        try:
+            async for offset, data in reader.extents():
+                if offset + len(data) > size or (reader.virtual_size or 0) > size:
+                    raise StorageError(f"the VHD is larger than disk {uuid}, which has {size} bytes")
+                await asyncio.to_thread(write_sparsely, fd, offset, data)
+        except VhdError as error:
+            raise StorageError(f"the image cannot be read: {error}") from error
+
+    async def _writable_raw(self, uuid: str, sr_path: Path) -> Path:
+        """The disk as a raw file: an overlay is flattened, since only a raw file can be written from outside QEMU."""
+        path = self._existing(uuid, sr_path)
+        if path.suffix == ".raw":
+            return path
+        flat = path.with_suffix(".raw")
+        await _convert(path, flat, "raw")
+        path.unlink()
+        return flat
+
+    async def read_stream(self, uuid: str, sr_path: Path, format: str) -> AsyncIterator[bytes]:
+        path = self._existing(uuid, sr_path)
+        if format not in ("raw", "vhd"):
+            raise StorageError(f"format {format} is not known: use raw or vhd")
+        temporary = None
+        if format == "vhd" or path.suffix != ".raw":
+            temporary = sr_path / f"export-{uuids.uuid4()}.part"
+            await _convert(path, temporary, "vpc" if format == "vhd" else "raw")
+        try:
+            with (temporary or path).open("rb") as file:
+                while chunk := await asyncio.to_thread(file.read, BUFFER):
+                    yield chunk
+        finally:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+
+    def _existing(self, uuid: str, sr_path: Path) -> Path:
+        path = self.path(uuid, sr_path)
+        if not path.exists():
+            raise StorageError(f"disk {uuid} has no file in {sr_path}")
+        return path
+
+
+def virtual_size(path: Path) -> int:
+    """Bytes of the disk in a raw or qcow2 file."""
+    return path.stat().st_size if path.suffix == ".raw" else qcow2.read_header(path).virtual_size
+
+
+def unused_bases(sr_path: Path) -> list[Path]:
+    """Bases that no overlay of the SR stands on."""
+    used = {qcow2.read_header(path).backing for path in sr_path.glob("*.qcow2")}
+    return [path for path in sr_path.glob("base-*") if path.name not in used]
+
+
+def _remove_unused_bases(sr_path: Path) -> None:
+    while unused := unused_bases(sr_path):
+        for base in unused:
+            base.unlink(missing_ok=True)
+
+
+def write_sparsely(fd: int, offset: int, data: bytes) -> None:
+    """Write ``data`` so that runs of zeros take no room where there was a hole, and are written where there was not."""
+    start = 0
+    while start < len(data):
+        end = min(start + WRITE_UNIT - (offset + start) % WRITE_UNIT, len(data))
+        piece = data[start:end]
+        if piece != _ZEROS[: len(piece)] or not _is_hole(fd, offset + start, len(piece)):
+            os.pwrite(fd, piece, offset + start)
+        start = end
+
+
+def _is_hole(fd: int, offset: int, length: int) -> bool:
+    try:
+        return os.lseek(fd, offset, os.SEEK_DATA) >= offset + length
+    except OSError:
+        return True  # ENXIO: there is no data from here to the end
+
+
+def _write_overlay_atomically(path: Path, size: int, base: Path) -> None:
+    part = path.with_name(f"{path.name}.part")
+    qcow2.write_overlay(part, size, base.name, base.suffix[1:])
+    part.replace(path)
+
+
+async def _convert(source: Path, target: Path, output: str) -> None:
+    """Write a flat copy of a disk; ``target`` appears only when it is whole."""
+    part = target.with_name(f"{target.name}.part")
+    options = ["-o", "subformat=dynamic,force_size=on"] if output == "vpc" else []
+    try:
+        await _run(
+            "qemu-img", "convert", "-q", "-U", "-f", source.suffix[1:], "-O", output, *options, str(source), str(part)
+        )
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+async def _run(*command: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        output, _ = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    if process.returncode != 0:
+        raise StorageError(f"{command[0]} {command[1]} failed: {output.decode(errors='replace').strip()}")
+
+
+class _explained:
+    """Turns errors of the file system into StorageError with what was being done."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (OSError, ValueError)) and not isinstance(error, StorageError):
+            raise StorageError(f"could not {self._what}: {error}") from error
