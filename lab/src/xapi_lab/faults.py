@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: hardshell.xen contributors
+"""Faults on demand: errors, delays and cut connections for chosen calls."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import itertools
+import random
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from xapi_lab.errors import XapiError
+
+
+class ConnectionCut(Exception):
+    """The connection is to be closed without an answer."""
+
+
+@dataclass
+class Fault:
+    """What happens to calls of a method; `method` may hold wildcards (`VM.*`, `*`), an HTTP path names a handler.
+
+    `nth`: only the n-th matching call from now on (1 is the next), 0 for every one; `count`: how many calls it hits
+    before it is used up, 0 for no limit.
+    """
+
+    method: str
+    nth: int = 0
+    count: int = 0
+    error: list[str] = field(default_factory=list)
+    latency: float = 0.0
+    """Seconds."""
+    jitter: float = 0.0
+    """Most seconds added at random to the latency."""
+    cut: str = ""
+    """`before` the call takes effect, or `after` it did: no answer, the connection is closed."""
+    expire_session: bool = False
+    """The session that makes the call is destroyed first."""
+    id: int = 0
+    seen: int = 0
+    hits: int = 0
+
+    def applies(self, method: str) -> bool:
+        """Count a call; True when it is one that the fault is for."""
+        if not fnmatch.fnmatchcase(method, self.method):
+            return False
+        self.seen += 1
+        if self.nth and self.seen != self.nth:
+            return False
+        if self.count and self.hits >= self.count:
+            return False
+        self.hits += 1
+        return True
+
+
+_SETTABLE = {"method", "nth", "count", "error", "latency", "jitter", "cut", "expire_session"}
+
+
+def fault_from(description: dict[str, Any]) -> Fault:
+    """A fault from the words of a file, the command line or a test; raises ValueError that says what is wrong."""
+    unknown = set(description) - _SETTABLE
+    if unknown:
+        raise ValueError(f"unknown fault option {', '.join(sorted(unknown))}; known are {', '.join(sorted(_SETTABLE))}")
+    if not description.get("method"):
+        raise ValueError("a fault needs a method, such as VM.start or VM.*")
+    values = dict(description)
+    error = values.get("error", [])
+    values["error"] = error.split(",") if isinstance(error, str) and error else list(error)
+    if values.get("cut", "") not in {"", "before", "after"}:
+        raise ValueError(f"cut is 'before' or 'after', not {values['cut']!r}")
+    return Fault(**values)
+
+
+class Faults:
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._numbers = itertools.count(1)
+
+    def add(self, fault: Fault) -> int:
+        fault.id = next(self._numbers)
+        self._faults.append(fault)
+        return fault.id
+
+    def clear(self, number: int | None = None) -> None:
+        self._faults = [fault for fault in self._faults if number is not None and fault.id != number]
+
+    def list(self) -> list[dict[str, Any]]:
+        return [asdict(fault) for fault in self._faults]
+
+    def matching(self, method: str) -> list[Fault]:
+        return [fault for fault in self._faults if fault.applies(method)]
+
+
+async def before_call(faults: list[Fault]) -> None:
+    """What the faults of a call do before it takes effect."""
+    for fault in faults:
+        if fault.latency or fault.jitter:
+            await asyncio.sleep(fault.latency + random.uniform(0, fault.jitter))
+        if fault.cut == "before":
+            raise ConnectionCut
+        if fault.error:
+            raise XapiError(*fault.error)
+
+
+def after_call(faults: list[Fault]) -> None:
+    if any(fault.cut == "after" for fault in faults):
+        raise ConnectionCut

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: hardshell.xen contributors
+"""Who may use a handler: session reference or basic authentication; and XAPI's error pages."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from html import escape
+
+from aiohttp import web
+
+from xapi_lab.errors import XapiError
+from xapi_lab.lab import Lab
+
+NO_CACHE = "no-cache, no-store"
+
+
+def parameter(request: web.Request, name: str) -> str | None:
+    """A parameter from the query or, failing that, a cookie."""
+    return request.query.get(name, request.cookies.get(name))
+
+
+def page(status: int, reason: str, title: str, text: str, **headers: str) -> web.Response:
+    """One of XAPI's error pages; the connection is closed."""
+    response = web.Response(
+        status=status,
+        reason=reason,
+        body=f"<html><body><h1>HTTP {status} {title}</h1>{text}</body></html>".encode(),
+        headers={"content-type": "text/html", "cache-control": NO_CACHE, **headers},
+    )
+    response.force_close()
+    return response
+
+
+def forbidden() -> web.Response:
+    return page(403, "Forbidden", "forbidden", "Access to the requested resource is forbidden.")
+
+
+def unauthorised(realm: str) -> web.Response:
+    return page(
+        401,
+        "Unauthorised",
+        "unauthorised",
+        "Please check your credentials and retry.",
+        **{"WWW-Authenticate": f'Basic realm="{realm}"'},
+    )
+
+
+def internal_error(detail: str) -> web.Response:
+    return page(
+        500,
+        "Internal Error",
+        "internal server error",
+        "An unexpected error occurred; please wait a while and try again. If the problem persists, please contact your "
+        f"support representative.<h1> Additional information </h1>{escape(detail)}",
+    )
+
+
+def bad_request() -> web.Response:
+    return page(400, "Bad Request", "bad request", "The HTTP request was malformed.")
+
+
+def not_found() -> web.Response:
+    return page(404, "Not Found", "not found", "The requested resource does not exist.")
+
+
+def session_of(lab: Lab, request: web.Request, role: str, name: str) -> str | None:
+    """The session that a request comes with, or one made for its basic authentication; None for neither.
+
+    Raises RBAC_PERMISSION_DENIED when the account's role is too low. The caller ends sessions that it did not come
+    with: `end_session`.
+    """
+    session = parameter(request, "session_id")
+    try:
+        if session is not None:
+            lab.sessions.check(session)
+        else:
+            session = _basic_session(lab, request.headers.get("Authorization", ""))
+    except XapiError:
+        return None
+    if session is not None:
+        lab.sessions.require_role(session, role, f"http/{name}")
+    return session
+
+
+def end_session(lab: Lab, request: web.Request, session: str) -> None:
+    """Log out a session that was made for one request."""
+    if parameter(request, "session_id") != session:
+        lab.sessions.logout(session)
+
+
+def _basic_session(lab: Lab, header: str) -> str | None:
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    account = lab.sessions.authenticate(name, password)
+    host = lab.database.get("pool", lab.database.refs("pool")[0], "master")
+    return lab.sessions.login(account, "", host)

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: hardshell.xen contributors
+"""The lab: the pool's objects, its machines and disks, and what keeps them together."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import secrets
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+from xapi_lab import bootstrap, guests, model, operations
+from xapi_lab.call_log import CallLog
+from xapi_lab.calls import load_all
+from xapi_lab.calls.registry import Context
+from xapi_lab.config import Config, with_this_machine
+from xapi_lab.database import Database
+from xapi_lab.faults import Faults, fault_from
+from xapi_lab.machines.contract import Machines, Storage
+from xapi_lab.messages import Messages
+from xapi_lab.no_machines import NoMachines, NoStorage
+from xapi_lab.sessions import Account, Sessions
+from xapi_lab.store import Store
+from xapi_lab.tasks import Tasks
+from xapi_lab.values import NULL
+
+_LOG = logging.getLogger(__name__)
+
+
+class Lab:
+    """One pool. Make it inside a running event loop, `await open()` it, and `await close()` it."""
+
+    def __init__(self, state_dir: Path, config: Config) -> None:
+        self.state_dir = state_dir
+        self.config = with_this_machine(config)
+        self.model = model.load()
+        self.call_log = CallLog()
+        self.faults = Faults()
+        for description in config.faults:
+            self.faults.add(fault_from(description))
+        load_all()
+        self._loop = asyncio.get_running_loop()
+        self._changed: asyncio.Future[None] = self._loop.create_future()
+        self._wake_scheduled = False
+        self._background: set[asyncio.Task[Any]] = set()
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.store = Store(state_dir / "pool.sqlite")
+        self.database = Database(self.model)
+        self.database.refresh = operations.refresh
+        self.database.touches = operations.touches
+        self.tasks = Tasks(self.database)
+        self.messages = Messages(self.database)
+        self.password = self._root_password()
+        accounts = [Account(account.name, account.password, account.role) for account in config.accounts]
+        self.sessions = Sessions(self.database, [Account("root", self.password), *accounts])
+        self.machines: Machines
+        self.storage: Storage
+        self._make_backend()
+        self._addresses: dict[str, str] = self.store.get("addresses", {})
+        self._segments: dict[str, int] = self.store.get("segments", {})
+
+    # --- life
+
+    async def open(self, url: str) -> None:
+        """Load the pool, or make it at the first start; take over machines that still run."""
+        known = self.store.load(self.database)
+        self.messages.load(self.store.get("messages", []))
+        if not known:
+            bootstrap.make_pool(self.database, self.config)
+        bootstrap.after_start(self.database, url)
+        self.database.on_change = self._on_change
+        for vm in self.database.refs("VM"):
+            await guests.take_over(self, vm)
+        self.save()
+
+    async def close(self, *, stop_machines: bool) -> None:
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        if stop_machines:
+            await guests.stop_all(self)
+        self.save()
+        self.store.close()
+
+    def save(self) -> None:
+        """Write what has changed to disk."""
+        self.store.save(self.database)
+        if self.messages.unsaved:
+            self.messages.unsaved = False
+            self.store.put("messages", self.messages.dump())
+
+    # --- waiting for changes
+
+    def next_change(self) -> asyncio.Future[None]:
+        """Done at the next change of any object; ask before looking, wait after."""
+        return asyncio.shield(self._changed)
+
+    def wake(self) -> None:
+        self._on_change()
+
+    def _on_change(self) -> None:
+        if not self._wake_scheduled:
+            self._wake_scheduled = True
+            self._loop.call_soon(self._wake)
+
+    def _wake(self) -> None:
+        self._wake_scheduled = False
+        changed, self._changed = self._changed, self._loop.create_future()
+        changed.set_result(None)
+
+    # --- work beside the calls
+
+    def background(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        task = self._loop.create_task(self._logged(coroutine))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _logged(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        try:
+            await coroutine
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            _LOG.exception("background work failed")
+        finally:
+            self.save()
+
+    # --- what the lab knows beside the database
+
+    def sr_path(self, sr: str) -> Path:
+        path = self.state_dir / "sr" / self.database.get("SR", sr, "uuid")
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def address_of(self, vif_uuid: str) -> str:
+        """The loopback address reserved for a VIF on a `nat` network."""
+        if vif_uuid not in self._addresses:
+            self._addresses[vif_uuid] = self._free_address()
+            self.store.put("addresses", self._addresses)
+        return self._addresses[vif_uuid]
+
+    def release_address(self, vif_uuid: str) -> None:
+        if self._addresses.pop(vif_uuid, None) is not None:
+            self.store.put("addresses", self._addresses)
+
+    def _free_address(self) -> str:
+        subnet = ipaddress.ip_network(self.config.nat_subnet)
+        taken = set(self._addresses.values())
+        for address in subnet.hosts():
+            text = str(address)
+            if int(address) - int(subnet.network_address) >= 2 and text not in taken and text.split(".")[3] != "255":
+                return text
+        raise RuntimeError(f"every address of {subnet} is taken; set nat_subnet to a larger one")
+
+    def segment_of(self, network_uuid: str) -> int:
+        """The number of a private network's layer 2 segment."""
+        if network_uuid not in self._segments:
+            self._segments[network_uuid] = max(self._segments.values(), default=0) + 1
+            self.store.put("segments", self._segments)
+        return self._segments[network_uuid]
+
+    def system_context(self, name: str) -> Context:
+        """A context for what the lab does of its own accord."""
+        return Context(self, NULL, NULL, name)
+
+    # --- MachineListener
+
+    def on_powered_off(self, uuid: str) -> None:
+        self.background(guests.powered_off(self, uuid))
+
+    def on_rebooted(self, uuid: str) -> None:
+        self.background(guests.rebooted(self, uuid))
+
+    def on_crashed(self, uuid: str, why: str) -> None:
+        _LOG.warning("machine %s crashed: %s", uuid, why)
+        self.background(guests.crashed(self, uuid))
+
+    def on_addresses(self, uuid: str, addresses: Mapping[int, tuple[str, ...]]) -> None:
+        guests.report_addresses(self, uuid, addresses)
+
+    def on_guest_info(self, uuid: str, os_version: Mapping[str, str]) -> None:
+        guests.report_os(self, uuid, os_version)
+
+    # --- inside
+
+    def _make_backend(self) -> None:
+        if self.config.backend == "none":
+            self.machines = NoMachines(self, self.config.agent_delay)
+            self.storage = NoStorage()
+            return
+        from xapi_lab.machines.qemu import QemuMachines
+        from xapi_lab.machines.storage import QcowStorage
+
+        self.machines = QemuMachines(
+            self.state_dir / "machines",
+            self,
+            nat_ports=self.config.nat_ports,
+            nat_outgoing=self.config.nat_outgoing,
+        )
+        self.storage = QcowStorage()
+
+    def _root_password(self) -> str:
+        path = self.state_dir / "password"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(18) + "\n")
+        return path.read_text().strip()

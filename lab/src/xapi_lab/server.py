@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: hardshell.xen contributors
+"""The HTTP server: RPC on every POST path, handlers for disk content, XAPI's pages for everything else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from xapi_lab.config import Config
+from xapi_lab.dispatch import dispatch
+from xapi_lab.errors import XapiError
+from xapi_lab.faults import ConnectionCut
+from xapi_lab.http_handlers import raw_vdi
+from xapi_lab.http_handlers.access import NO_CACHE, forbidden, internal_error, page
+from xapi_lab.lab import Lab
+from xapi_lab.tls import server_context
+from xapi_lab.wire import MalformedRequest, Request, jsonrpc, xmlrpc
+
+_LOG = logging.getLogger(__name__)
+LARGEST_REQUEST = 300 * 1024
+"""Bytes of an RPC body that XAPI accepts (http_limit_max_rpc_size)."""
+_CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "X-Requested-With"}
+_HANDLERS = {
+    ("PUT", "/import_raw_vdi"): raw_vdi.import_raw_vdi,
+    ("GET", "/export_raw_vdi"): raw_vdi.export_raw_vdi,
+}
+
+
+class Server:
+    """A lab on a TLS port of loopback."""
+
+    def __init__(self, state_dir: Path, config: Config) -> None:
+        self.state_dir = state_dir
+        self.config = config
+        self.lab: Lab
+        self.port = 0
+        self._runner: web.AppRunner
+
+    @property
+    def url(self) -> str:
+        return f"https://{self.config.address}:{self.port}"
+
+    async def start(self) -> None:
+        """Answer calls from when this returns."""
+        self.lab = Lab(self.state_dir, self.config)
+        listening = self._listening_socket()
+        self.port = listening.getsockname()[1]
+        self.lab.store.put("port", self.port)
+        await self.lab.open(self.url)
+        application = web.Application(client_max_size=2**60)
+        application.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(application, access_log=None, handler_cancellation=True, keepalive_timeout=3600)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listening, ssl_context=server_context(self.state_dir)).start()
+        if self.config.http_port:
+            await web.TCPSite(self._runner, self.config.address, self.config.http_port).start()
+
+    async def stop(self, *, stop_machines: bool) -> None:
+        self.lab.sessions.logout_all()
+        self.lab.wake()
+        await asyncio.sleep(0)
+        await self._runner.cleanup()
+        await self.lab.close(stop_machines=stop_machines)
+
+    def _listening_socket(self) -> socket.socket:
+        """The configured port, else the one used before if it is free, else any free one."""
+        wanted = [self.config.port] if self.config.port else [self.lab.store.get("port", 0), 0]
+        for port in wanted:
+            listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listening.bind((self.config.address, port))
+                return listening
+            except OSError:
+                listening.close()
+                if port == wanted[-1]:
+                    raise
+        raise AssertionError("not reached")
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        path = request.path.rstrip("/") or "/"
+        handler = _HANDLERS.get((request.method, path))
+        if handler is not None:
+            return await handler(self.lab, request)
+        if request.method == "POST":
+            return await self._rpc(request, json=path == "/jsonrpc")
+        if request.method == "OPTIONS":
+            return web.Response(headers={**_CORS, "Access-Control-Allow-Methods": "PUT", "Cache-Control": NO_CACHE})
+        if request.method in {"GET", "PUT", "CONNECT"}:
+            return forbidden()
+        return page(501, "Method not implemented", "method not implemented", request.method)
+
+    async def _rpc(self, http_request: web.Request, *, json: bool) -> web.StreamResponse:
+        length = http_request.content_length
+        if length is None:
+            return internal_error("Http.Http_parse_failure(\"content-length\")")
+        if length > LARGEST_REQUEST:
+            return internal_error(f"Http_svr.Client_requested_size_over_limit({length})")
+        body = await http_request.content.read(LARGEST_REQUEST) if length else b""
+        while len(body) < length and (more := await http_request.content.read(length - len(body))):
+            body += more
+        wire = jsonrpc if json else xmlrpc
+        request = Request("", [], "json2" if json else "xml", 0)
+        try:
+            request = wire.parse_request(body)
+            answer = self._success(request, await dispatch(self.lab, request.method, request.params))
+        except MalformedRequest as error:
+            return internal_error(str(error))
+        except XapiError as error:
+            answer = jsonrpc.failure(request, error.description) if json else xmlrpc.failure(error.description)
+        except ConnectionCut:
+            if http_request.transport is not None:
+                http_request.transport.abort()
+            raise ConnectionResetError from None
+        except RecursionError:
+            return internal_error("Stack_overflow")
+        headers = {**_CORS, "Cache-Control": NO_CACHE, "Content-Type": wire.CONTENT_TYPE}
+        return web.Response(body=answer, headers=headers)
+
+    @staticmethod
+    def _success(request: Request, value: Any) -> bytes:
+        if request.style != "xml":
+            return jsonrpc.success(request, value)
+        return xmlrpc.bare(value) if request.method == "system.listMethods" else xmlrpc.success(value)
