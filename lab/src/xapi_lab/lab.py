@@ -192,7 +192,7 @@ class Lab:
             self.storage = NoStorage()
             return
         from xapi_lab.machines.qemu import QemuMachines
-        from xapi_lab.machines.storage import QcowStorage
+        from xapi_lab.machines.storage import FileStorage
 
         self.machines = QemuMachines(
             self.state_dir / "machines",
@@ -200,7 +200,7 @@ class Lab:
             nat_ports=self.config.nat_ports,
             nat_outgoing=self.config.nat_outgoing,
         )
-        self.storage = QcowStorage()
+        self.storage = FileStorage()
 
     def _root_password(self) -> str:
         path = self.state_dir / "password"

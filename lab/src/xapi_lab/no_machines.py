@@ -107,22 +107,26 @@ class NoStorage:
     def __init__(self) -> None:
         self._sizes: dict[str, int] = {}
         self._physical: dict[str, int] = {}
+        self._srs: dict[str, Path] = {}
         self.digests: dict[str, str] = {}
         """SHA-256 of the last stream written into a disk, by VDI uuid."""
 
     async def create(self, vdi_uuid: str, sr_path: Path, virtual_size: int) -> Path:
         self._sizes[vdi_uuid] = virtual_size
         self._physical[vdi_uuid] = 0
+        self._srs[vdi_uuid] = sr_path
         return self.path(vdi_uuid, sr_path)
 
     async def clone(self, src_uuid: str, sr_path: Path, new_uuid: str) -> Path:
         self._sizes[new_uuid] = self._sizes.get(src_uuid, 0)
         self._physical[new_uuid] = 0
+        self._srs[new_uuid] = sr_path
         return self.path(new_uuid, sr_path)
 
     async def copy(self, src_uuid: str, sr_path: Path, new_uuid: str, dest_sr_path: Path) -> Path:
         self._sizes[new_uuid] = self._sizes.get(src_uuid, 0)
         self._physical[new_uuid] = self._physical.get(src_uuid, 0)
+        self._srs[new_uuid] = dest_sr_path
         return self.path(new_uuid, dest_sr_path)
 
     async def resize(self, uuid: str, sr_path: Path, size: int) -> None:
@@ -131,10 +135,14 @@ class NoStorage:
     async def destroy(self, uuid: str, sr_path: Path) -> None:
         self._sizes.pop(uuid, None)
         self._physical.pop(uuid, None)
+        self._srs.pop(uuid, None)
         self.digests.pop(uuid, None)
 
     async def physical(self, uuid: str, sr_path: Path) -> int:
         return self._physical.get(uuid, 0)
+
+    async def used(self, sr_path: Path) -> int:
+        return sum(self._physical[uuid] for uuid, path in self._srs.items() if path == sr_path)
 
     async def write_stream(
         self, uuid: str, sr_path: Path, format: str, chunks: AsyncIterator[bytes], length: int | None

@@ -158,7 +158,7 @@ def _remove_sr(context: Context, sr: str) -> None:
 async def sr_scan(context: Context, sr: str) -> None:
     for vdi in list(context.db.get("SR", sr, "VDIs")):
         await measure(context, vdi)
-    measure_sr(context, sr)
+    await measure_sr(context, sr)
 
 
 @call("SR.set_physical_size")

@@ -57,17 +57,18 @@ async def measure(context: Context, vdi: str) -> None:
         physical = await context.lab.storage.physical(record["uuid"], context.lab.sr_path(record["SR"]))
         if context.db.exists("VDI", vdi):
             context.db.set("VDI", vdi, "physical_utilisation", physical)
-    measure_sr(context, record["SR"])
+    await measure_sr(context, record["SR"])
 
 
-def measure_sr(context: Context, sr: str) -> None:
+async def measure_sr(context: Context, sr: str) -> None:
     if not context.db.exists("SR", sr):
         return
+    used = await context.lab.storage.used(context.lab.sr_path(sr))
     vdis = [context.db.record("VDI", vdi) for vdi in context.db.get("SR", sr, "VDIs")]
     context.db.update(
         "SR", sr,
         virtual_allocation=sum(vdi["virtual_size"] for vdi in vdis),
-        physical_utilisation=sum(vdi["physical_utilisation"] for vdi in vdis),
+        physical_utilisation=used,
     )  # fmt: skip
 
 
@@ -113,21 +114,21 @@ async def destroy_vdi(context: Context, vdi: str) -> None:
         await context.lab.storage.destroy(record["uuid"], context.lab.sr_path(record["SR"]))
     except StorageError as error:
         raise storage_failure(error) from error
-    _remove_record(context, vdi)
+    await _remove_record(context, vdi)
 
 
-def _remove_record(context: Context, vdi: str) -> None:
+async def _remove_record(context: Context, vdi: str) -> None:
     record = context.db.record("VDI", vdi)
     for vbd in list(record["VBDs"]):
         context.db.destroy("VBD", vbd)
     context.db.destroy("VDI", vdi)
-    measure_sr(context, record["SR"])
+    await measure_sr(context, record["SR"])
 
 
 @call("VDI.forget")
 async def forget(context: Context, vdi: str) -> None:
     async with context.operation("VDI", vdi, "forget"):
-        _remove_record(context, vdi)
+        await _remove_record(context, vdi)
 
 
 @call("VDI.resize")

@@ -169,6 +169,9 @@ class Storage(Protocol):
     async def physical(self, uuid: str, sr_path: Path) -> int:
         """Bytes that the disk takes on its SR."""
 
+    async def used(self, sr_path: Path) -> int:
+        """Bytes that all disks of an SR take, bases that they share counted once."""
+
     async def write_stream(
         self, uuid: str, sr_path: Path, format: str, chunks: AsyncIterator[bytes], length: int | None
     ) -> None:
