@@ -1,0 +1,220 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""Requests to a Docker Engine, in the engine's own words, with its errors made readable.
+
+Nothing here knows of sets. API: https://docs.docker.com/reference/api/engine/version/v1.51/
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import typing as t
+
+from .._errors import HardshellError
+from .sdk import CancellableStream, requests
+
+JSON = dict[str, t.Any]
+
+OLDEST_API = (1, 41)
+NEWEST_API = (1, 51)
+
+
+class EngineError(HardshellError):
+    """The engine said no. ``status`` is the HTTP status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ConnectionLost(HardshellError):
+    """The engine did not answer: whether it has done what it was asked is not known."""
+
+
+def _version(text: str) -> tuple[int, int]:
+    major, _dot, minor = text.partition(".")
+    return int(major), int(minor)
+
+
+class Engine:
+    """One engine. Safe to use from several threads.
+
+    ``explain`` tells why the way to the engine is closed, ``revive`` opens it again; both belong to the transport.
+    """
+
+    def __init__(
+        self,
+        client: t.Any,
+        host: str,
+        explain: t.Callable[[], str] = lambda: "",
+        revive: t.Callable[[], None] = lambda: None,
+    ) -> None:
+        self.host = host
+        self.api = OLDEST_API
+        self._client = client
+        self._explain = explain
+        self._revive = revive
+        self._timeout = client.timeout
+
+    def close(self) -> None:
+        self._client.close()
+
+    def revive(self) -> None:
+        """Open the way to the engine again, if it is closed."""
+        self._revive()
+
+    def agree_on_version(self) -> None:
+        """Take the newest API that both sides know. Raises HardshellError for an engine that is too old."""
+        answer = self._send("GET", "/_ping", versioned=False)
+        offered = answer.headers.get("Api-Version", "")
+        if not offered:
+            raise HardshellError(f"docker_host: what answers at {self.host} is not a Docker Engine")
+        if _version(offered) < OLDEST_API:
+            raise HardshellError(
+                f"the engine at {self.host} speaks API {offered}; 1.41 (Docker Engine 20.10) or later is needed"
+            )
+        self.api = min(_version(offered), NEWEST_API)
+
+    def get(self, path: str, **query: t.Any) -> t.Any:
+        return self._send("GET", path, query=query).json()
+
+    def post(self, path: str, body: t.Any = None, *, extra_seconds: float = 0, **query: t.Any) -> t.Any:
+        """``extra_seconds`` is what the engine may take above the usual limit."""
+        answer = self._send("POST", path, query=query, body=body, extra_seconds=extra_seconds)
+        return answer.json() if answer.content else None
+
+    def delete(self, path: str, *, missing_ok: bool = True, **query: t.Any) -> None:
+        try:
+            self._send("DELETE", path, query=query)
+        except EngineError as error:
+            if not (missing_ok and error.status == 404):
+                raise
+
+    def logs(self, container: str, lines: int) -> list[str]:
+        """The last lines that a container wrote, both streams in order of arrival."""
+        answer = self._send("GET", f"/containers/{container}/logs", query={"stdout": 1, "stderr": 1, "tail": lines})
+        return demultiplex(answer.content).decode("utf-8", "replace").splitlines()
+
+    def progress(
+        self, path: str, *, data: t.Any = None, headers: t.Mapping[str, str] | None = None, **query: t.Any
+    ) -> t.Iterator[JSON]:
+        """The engine's reports while it loads or pulls an image. Raises EngineError for the error among them."""
+        answer = self._send("POST", path, query=query, data=data, headers=headers, stream=True, extra_seconds=3600)
+        with contextlib.closing(answer), self._readable_errors():
+            for report in _json_values(answer.iter_content(chunk_size=None)):
+                if "error" in report:
+                    raise EngineError(500, str(report["error"]))
+                yield report
+
+    def events(self, filters: JSON) -> Events:
+        """The engine's events from now on."""
+        answer = self._send("GET", "/events", query={"filters": json.dumps(filters)}, stream=True, endless=True)
+        return Events(answer)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: t.Mapping[str, t.Any] | None = None,
+        body: t.Any = None,
+        data: t.Any = None,
+        headers: t.Mapping[str, str] | None = None,
+        stream: bool = False,
+        versioned: bool = True,
+        extra_seconds: float = 0,
+        endless: bool = False,
+    ) -> t.Any:
+        prefix = f"/v{self.api[0]}.{self.api[1]}" if versioned else ""
+        wait = None if endless else self._timeout + extra_seconds
+        with self._readable_errors():
+            answer = self._client.request(
+                method,
+                f"{self._client.base_url}{prefix}{path}",
+                params={key: value for key, value in (query or {}).items() if value is not None},
+                json=body,
+                data=data,
+                headers=headers,
+                stream=stream,
+                timeout=(self._timeout, wait),
+            )
+            if answer.status_code >= 400:
+                raise EngineError(answer.status_code, _message(answer))
+        return answer
+
+    @contextlib.contextmanager
+    def _readable_errors(self) -> t.Iterator[None]:
+        try:
+            yield
+        except requests.exceptions.SSLError as error:
+            raise ConnectionLost(
+                f"docker_ca_path: the certificate of {self.host} is not accepted, or the engine does not accept ours ({_innermost(error)})"
+            ) from error
+        except requests.exceptions.Timeout as error:
+            raise ConnectionLost(
+                f"{self.host} did not answer in time; raise docker_timeout ({self._timeout} s) if it is merely slow"
+            ) from error
+        except requests.exceptions.RequestException as error:
+            reason = self._explain() or str(_innermost(error))
+            raise ConnectionLost(f"no connection to the engine at {self.host}: {reason}") from error
+
+
+class Events:
+    """A stream of the engine's events, closed from any thread."""
+
+    def __init__(self, answer: t.Any) -> None:
+        self._answer = answer
+        self._stream = CancellableStream(_json_values(answer.iter_content(chunk_size=None)), answer)
+
+    def __iter__(self) -> t.Iterator[JSON]:
+        yield from self._stream
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            self._stream.close()
+        self._answer.close()
+
+
+def demultiplex(content: bytes) -> bytes:
+    """The text of a log. Without a terminal each piece has a header of eight bytes: stream, three zeros, length."""
+    pieces, rest = [], content
+    while len(rest) >= 8 and rest[0] in (0, 1, 2) and rest[1:4] == b"\0\0\0":
+        length = int.from_bytes(rest[4:8], "big")
+        pieces.append(rest[8 : 8 + length])
+        rest = rest[8 + length :]
+    return b"".join(pieces) if pieces else rest
+
+
+def _json_values(chunks: t.Iterable[bytes]) -> t.Iterator[JSON]:
+    decoder = json.JSONDecoder()
+    pending = ""
+    for chunk in chunks:
+        pending = (pending + chunk.decode("utf-8", "replace")).lstrip()
+        while pending:
+            try:
+                value, end = decoder.raw_decode(pending)
+            except ValueError:
+                break
+            yield value
+            pending = pending[end:].lstrip()
+
+
+def _message(answer: t.Any) -> str:
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status_code}: {answer.text[:500]}"
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What truly happened, under the layers that passed it on."""
+    while True:
+        nested = [part for part in (getattr(error, "reason", None), *error.args) if isinstance(part, BaseException)]
+        if not nested:
+            return error
+        error = nested[0]

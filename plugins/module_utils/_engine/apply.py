@@ -1,0 +1,238 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""Steps carried out on the engine: the only code of the engine's side that writes, beside the loading of images."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import typing as t
+
+from .._plan import Change, Plan, carry_out
+from . import names, options
+from .api import Engine, EngineError
+from .health import Watch, wait_ready, wait_steady
+from .observe import Container
+from .plan import Wanted, Work
+from .spec import SetSpec
+
+JSON = dict[str, t.Any]
+# More writers at once do not make the engine faster; see docs for the measurements.
+WRITERS = 4
+STOP_SECONDS = 10
+
+
+class Applier:
+    """Performs the steps of one deploy. ``watch`` sees what the containers do meanwhile; ``deadline`` is on the monotonic clock."""
+
+    def __init__(self, engine: Engine, spec: SetSpec, transaction: str, watch: Watch | None, deadline: float) -> None:
+        self.engine = engine
+        self.spec = spec
+        self.transaction = transaction
+        self.watch = watch
+        self.deadline = deadline
+        self.seconds: dict[str, float] = {}
+        self.engine_warnings: list[str] = []
+        self._slots = threading.BoundedSemaphore(WRITERS)
+        self._performers: dict[tuple[str, str], t.Callable[[Change], None]] = {
+            ("remove leftover", "container"): self._remove_leftover,
+            ("rename leftover", "container"): self._rename_leftover,
+            ("create", "network"): self._create_network,
+            ("remove", "network"): self._remove_network,
+            ("create", "volume"): self._create_volume,
+            ("remove", "volume"): self._remove_volume,
+            ("create", "container"): self._stage,
+            ("stop", "container"): self._stop,
+            ("start", "container"): self._start,
+            ("watch", "container"): self._watch_member,
+            ("update", "container"): self._update,
+            ("retire", "container"): self._retire,
+            ("promote", "container"): self._promote,
+            ("remove", "container"): self._discard,
+            ("connect", "connection"): self._connect,
+            ("reconnect", "connection"): self._reconnect,
+            ("disconnect", "connection"): self._disconnect,
+        }
+
+    def carry_out(self, steps: Plan, progress: t.Callable[[str], None]) -> None:
+        """Carry out all steps. Raises ApplyError; nothing is taken back here."""
+        waits = sum(step.action in ("start", "watch") for step in steps.changes)
+        carry_out(steps, self._perform, workers=WRITERS + waits, progress=progress)
+
+    def _perform(self, step: Change) -> None:
+        began = time.monotonic()
+        perform = self._performers[step.action, step.kind]
+        if step.action in ("start", "watch"):
+            perform(step)
+        else:
+            with self._slots:
+                perform(step)
+        if step.action == "start":
+            self.seconds[step.name] = time.monotonic() - began
+
+    def _labels(self) -> dict[str, str]:
+        return {names.SET: self.spec.name, names.TENANT: self.spec.tenant}
+
+    def _create_network(self, step: Change) -> None:
+        body = {"Name": step.name, "Driver": "bridge", "CheckDuplicate": True, "Labels": self._labels()}
+        with _already(409):
+            self.engine.post("/networks/create", body)
+
+    def _remove_network(self, step: Change) -> None:
+        self.engine.delete(f"/networks/{step.name}")
+
+    def _create_volume(self, step: Change) -> None:
+        self.engine.post("/volumes/create", {"Name": step.name, "Labels": self._labels()})
+
+    def _remove_volume(self, step: Change) -> None:
+        self.engine.delete(f"/volumes/{step.name}")
+
+    def _stage(self, step: Change) -> None:
+        wanted = _work(step).wanted
+        assert wanted is not None
+        name = names.container_name(self.spec.name, wanted.spec.name) + names.STAGED
+        answer = self.engine.post("/containers/create", self._create_body(wanted), name=name)
+        self.engine_warnings += [f"{wanted.spec.name}: {warning}" for warning in answer.get("Warnings") or []]
+        for network, attachment in wanted.attachments.items():
+            if network != wanted.network:
+                endpoint = {"Aliases": sorted(attachment.aliases), "Links": sorted(attachment.links)}
+                self.engine.post(f"/networks/{network}/connect", {"Container": name, "EndpointConfig": endpoint})
+
+    def _create_body(self, wanted: Wanted) -> JSON:
+        body = options.create_body(wanted.values)
+        own = wanted.attachments[wanted.network]
+        body["Image"] = wanted.spec.image
+        body["HostConfig"]["NetworkMode"] = wanted.network
+        endpoint = {"Aliases": sorted(own.aliases), "Links": sorted(own.links)}
+        body["NetworkingConfig"] = {"EndpointsConfig": {wanted.network: endpoint}}
+        body.setdefault("Labels", {}).update(
+            {
+                **self._labels(),
+                names.MEMBER: wanted.spec.name,
+                names.TRANSACTION: self.transaction,
+                names.LINKS: ",".join(wanted.links),
+                names.ASKED: ",".join(sorted(wanted.spec.asked)),
+                names.IMAGE_ID: wanted.image.id,
+                names.IMAGE_CONFIG: options.inherited_config(dict(wanted.image.config)),
+            }
+        )
+        return body
+
+    def _stop(self, step: Change) -> None:
+        stop_container(self.engine, _current(step))
+
+    def _start(self, step: Change) -> None:
+        assert self.watch is not None
+        work, identity = _work(step), self._identity(step)
+        with self._slots:
+            if not work.fresh and work.current and work.current.state == "paused":
+                self.engine.post(f"/containers/{identity}/unpause")
+            else:
+                start_container(self.engine, identity, step.name)
+        wait_ready(self.engine, self.watch, identity, step.name, self.deadline)
+
+    def _watch_member(self, step: Change) -> None:
+        assert self.watch is not None
+        wait_steady(self.engine, self.watch, self._identity(step), step.name, self.deadline)
+
+    def _identity(self, step: Change) -> str:
+        """What to call the container that is started: a new one by its staged name, an existing one by its id."""
+        if _work(step).fresh:
+            return names.container_name(self.spec.name, step.name) + names.STAGED
+        return _current(step).id
+
+    def _update(self, step: Change) -> None:
+        answer = self.engine.post(f"/containers/{_current(step).id}/update", dict(_work(step).update or {}))
+        self.engine_warnings += [f"{step.name}: {warning}" for warning in (answer or {}).get("Warnings") or []]
+
+    def _retire(self, step: Change) -> None:
+        self._rename(_current(step).id, _current(step).base_name + names.RETIRED)
+
+    def _promote(self, step: Change) -> None:
+        name = names.container_name(self.spec.name, step.name)
+        self._rename(name + names.STAGED, name)
+
+    def _discard(self, step: Change) -> None:
+        remove_container(self.engine, _current(step).id)
+
+    def _remove_leftover(self, step: Change) -> None:
+        remove_container(self.engine, step.payload.id)
+
+    def _rename_leftover(self, step: Change) -> None:
+        self._rename(step.payload.id, step.payload.base_name)
+
+    def _rename(self, identity: str, name: str) -> None:
+        self.engine.post(f"/containers/{identity}/rename", name=name)
+
+    def _connect(self, step: Change) -> None:
+        work = _work(step)
+        assert work.wanted is not None
+        attachment = work.wanted.attachments[work.network]
+        endpoint = {"Aliases": sorted(attachment.aliases), "Links": sorted(attachment.links)}
+        body = {"Container": _current(step).id, "EndpointConfig": endpoint}
+        self.engine.post(f"/networks/{work.network}/connect", body)
+
+    def _disconnect(self, step: Change) -> None:
+        body = {"Container": _current(step).id, "Force": True}
+        self.engine.post(f"/networks/{_work(step).network}/disconnect", body)
+
+    def _reconnect(self, step: Change) -> None:
+        self._disconnect(step)
+        self._connect(step)
+
+
+def _work(step: Change) -> Work:
+    return t.cast(Work, step.payload)
+
+
+def _current(step: Change) -> Container:
+    current = _work(step).current
+    assert current is not None
+    return current
+
+
+def start_container(engine: Engine, identity: str, member: str) -> None:
+    try:
+        engine.post(f"/containers/{identity}/start")
+    except EngineError as error:
+        raise EngineError(error.status, start_problem(member, error.message)) from error
+
+
+def stop_container(engine: Engine, container: Container) -> None:
+    grace = container.options["stop_grace_period"]
+    seconds = STOP_SECONDS if grace is None else grace
+    with _already(404):
+        if container.state == "paused":
+            engine.post(f"/containers/{container.id}/unpause")
+        engine.post(f"/containers/{container.id}/stop", extra_seconds=seconds + 10)
+
+
+def remove_container(engine: Engine, identity: str) -> None:
+    """Kill and remove, with the unnamed volumes that belong to it alone."""
+    with _already(409):
+        engine.delete(f"/containers/{identity}", force=1, v=1)
+
+
+def start_problem(member: str, message: str) -> str:
+    """The engine's refusal to start a container, and what to do about the usual ones."""
+    hint = ""
+    if "port is already allocated" in message or "address already in use" in message:
+        hint = "; the host port is taken in the VM: choose another, or stop what holds it"
+    elif "executable file not found" in message or "no such file or directory" in message:
+        hint = "; check command and entrypoint against what the image holds"
+    return f"{member} cannot be started: {message}{hint}"
+
+
+@contextlib.contextmanager
+def _already(status: int) -> t.Iterator[None]:
+    """Let pass the engine's word that it is so already."""
+    try:
+        yield
+    except EngineError as error:
+        if error.status != status:
+            raise

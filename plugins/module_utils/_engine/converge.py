@@ -1,0 +1,136 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""One task of ``container_set``: observe, plan, and, outside of check mode, apply."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import typing as t
+import uuid
+
+from .._errors import HardshellError
+from .._module import Context
+from .._plan import ApplyError, Change, Plan
+from . import names
+from .api import Engine
+from .apply import Applier
+from .health import Watch
+from .images import bring, image_facts, list_images, plan_images
+from .observe import Observed, observe
+from .plan import Wanted, needed_volumes, plan, settle
+from .refuse import refuse_foreign, refuse_foreign_volumes, refuse_taken_ports
+from .report import predict, report_container, report_set
+from .rollback import settle_after_failure
+from .spec import SetSpec
+from .steps import steps
+
+JSON = dict[str, t.Any]
+
+
+def converge(engine: Engine, spec: SetSpec, context: Context) -> JSON:
+    """Make the set what ``spec`` says; in check mode only say what would be done. Returns the task's result."""
+    for warning in spec.warnings:
+        context.warn(warning)
+    observed = observe(engine, spec.name, volumes=spec.remove_volumes)
+    refuse_foreign(spec, observed)
+    refuse_taken_ports(spec, observed)
+    images = plan_images(engine, spec, observed)
+    if images and not context.check_mode:
+        for change in images:
+            context.progress(str(change))
+            bring(engine, change, context.progress)
+        observed = dataclasses.replace(observed, images=list_images(engine))
+    pending = images if context.check_mode else []
+    wanted = settle(spec, image_facts(engine, spec, observed, pending), engine.api)
+    needed = needed_volumes(wanted, observed)
+    if needed:
+        if observed.volumes is None:
+            observed = _with_volumes(engine, observed)
+        refuse_foreign_volumes(spec, observed, needed)
+    containers = plan(spec, observed, wanted)
+    whole = _with_images(images, containers)
+    _warn_of_old_engine(engine, wanted, context)
+    if context.check_mode or not containers.changed:
+        members = _announced_members(spec, observed, wanted, whole)
+    else:
+        members = _apply(engine, spec, observed, containers, context)
+    return {"container_set": report_set(spec, members), **whole.result(context.diff_mode)}
+
+
+def _with_volumes(engine: Engine, observed: Observed) -> Observed:
+    listed = engine.get("/volumes")["Volumes"] or []
+    return dataclasses.replace(observed, volumes={item["Name"]: item.get("Labels") or {} for item in listed})
+
+
+def _with_images(images: list[Change], containers: Plan) -> Plan:
+    before = {change.id: change.before for change in images if change.before is not None}
+    after = {change.id: change.after for change in images}
+    return Plan((*images, *containers.changes), {**before, **containers.before}, {**after, **containers.after})
+
+
+def _warn_of_old_engine(engine: Engine, wanted: t.Mapping[str, Wanted], context: Context) -> None:
+    if engine.api < (1, 44):
+        for name, member in wanted.items():
+            if member.spec.asked.get("healthcheck", {}).get("start_interval"):
+                context.warn(
+                    f"containers.{name}.healthcheck.start_interval: this engine does not know it (Docker Engine 25 does) and checks at the usual interval"
+                )
+
+
+def _announced_members(
+    spec: SetSpec, observed: Observed, wanted: t.Mapping[str, Wanted], whole: Plan
+) -> dict[str, JSON]:
+    changed = {change.name for change in whole.changes if change.kind == "container"}
+    current = observed.current()
+    return {
+        name: predict(member, names.container_name(spec.name, name))
+        if name in changed or name not in current
+        else report_container(current[name])
+        for name, member in wanted.items()
+    }
+
+
+def _apply(engine: Engine, spec: SetSpec, observed: Observed, planned: Plan, context: Context) -> dict[str, JSON]:
+    """Carry the plan out, all or nothing, and read what there is then."""
+    todo = steps(planned)
+    with Watch(engine, spec.name) as watch:
+        applier = Applier(engine, spec, uuid.uuid4().hex[:12], watch, time.monotonic() + spec.wait_timeout)
+        try:
+            applier.carry_out(todo, context.progress)
+        except ApplyError as error:
+            _recover(engine, spec, observed, applier, error, context)
+    for warning in applier.engine_warnings:
+        context.warn(warning)
+    now = observe(engine, spec.name)
+    return {
+        name: report_container(container, applier.seconds.get(name))
+        for name, container in sorted(now.current().items())
+        if spec.present
+    }
+
+
+def _recover(
+    engine: Engine, spec: SetSpec, before: Observed, applier: Applier, error: ApplyError, context: Context
+) -> None:
+    """Return only when the new set is whole after all; else the old set is back and the task fails."""
+    context.progress(f"failed: {error.cause}; taking it back")
+    try:
+        forward = settle_after_failure(engine, spec, before, applier, context.progress)
+    except HardshellError as second:
+        raise HardshellError(
+            f"{error.message}. The set as it was could not be brought back: {second.message}. Run the task again: it finishes or takes back what is left",
+            **error.details,
+        ) from error
+    if forward:
+        context.warn(
+            f"the deploy was disturbed when the new set was running already, and has been finished: {error.cause}"
+        )
+        return
+    had_members = any(container.running for container in before.current().values())
+    outcome = "The set runs as it did before" if had_members else "Nothing of it is left"
+    raise HardshellError(f"{error.message}\n{outcome}.", **error.details) from error

@@ -1,0 +1,242 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""What an engine holds: one snapshot, in as few requests as there can be, and no writing.
+
+A set that is as it should be costs a list of containers, networks and images, and one inspect for each of its containers.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import typing as t
+from dataclasses import dataclass, field
+
+from . import names, options
+from .api import Engine, EngineError
+from .ports import Port
+from .references import Images
+
+JSON = dict[str, t.Any]
+READERS = 4
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A container's place in a network: its names there, and the names it knows others by (``provider:alias``)."""
+
+    aliases: frozenset[str] = frozenset()
+    links: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of ours as the engine reports it. ``options`` are in canonical form, secrets included; ``addresses`` are by network name."""
+
+    id: str
+    name: str
+    set: str
+    tenant: str
+    member: str
+    transaction: str
+    image: str
+    image_id: str
+    image_config: JSON | None
+    asked: frozenset[str]
+    links: tuple[str, ...]
+    options: t.Mapping[str, t.Any]
+    network_mode: str
+    attachments: t.Mapping[str, Attachment]
+    addresses: t.Mapping[str, str]
+    published: tuple[str, ...]
+    state: str
+    health: str
+    exit_code: int
+    restarts: int
+    started_at: str
+
+    @property
+    def running(self) -> bool:
+        return self.state in ("running", "restarting", "paused")
+
+    @property
+    def base_name(self) -> str:
+        return names.container_name(self.set, self.member)
+
+    @property
+    def staged(self) -> bool:
+        return self.name == self.base_name + names.STAGED
+
+    @property
+    def retired(self) -> bool:
+        return self.name == self.base_name + names.RETIRED
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Any container of the engine, as the list shows it: enough to see whose it is and what it takes up."""
+
+    name: str
+    set: str
+    tenant: str
+    running: bool
+    ports: tuple[Port, ...] = ()
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the engine."""
+
+    name: str
+    id: str
+    set: str
+    tenant: str
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The engine as one set sees it. ``volumes`` is None when nobody needed to know them."""
+
+    containers: tuple[Container, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
+    networks: t.Mapping[str, Network] = field(default_factory=dict)
+    images: Images = field(default_factory=lambda: Images([]))
+    volumes: t.Mapping[str, t.Mapping[str, str]] | None = None
+
+    def current(self) -> dict[str, Container]:
+        """The members under their proper names."""
+        return {container.member: container for container in self.containers if container.name == container.base_name}
+
+
+def observe(engine: Engine, set_name: str, *, volumes: bool = False) -> Observed:
+    """Everything that planning for one set needs to know. ``volumes`` costs one more request."""
+    reads: dict[str, t.Callable[[], t.Any]] = {
+        "containers": lambda: engine.get("/containers/json", all=1),
+        "networks": lambda: engine.get("/networks"),
+        "images": lambda: engine.get("/images/json"),
+    }
+    if volumes:
+        reads["volumes"] = lambda: engine.get("/volumes")["Volumes"] or []
+    with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
+        futures = {name: pool.submit(read) for name, read in reads.items()}
+        listed = futures["containers"].result()
+        mine = [item["Id"] for item in listed if (item.get("Labels") or {}).get(names.SET) == set_name]
+        inspects = [found for found in pool.map(lambda identity: _inspect(engine, identity), mine) if found]
+        networks = [read_network(item) for item in futures["networks"].result()]
+        return Observed(
+            containers=tuple(
+                sorted((read_container(found, networks) for found in inspects), key=lambda container: container.name)
+            ),
+            neighbours=tuple(read_neighbour(item) for item in listed),
+            networks={network.name: network for network in networks},
+            images=Images(futures["images"].result()),
+            volumes={item["Name"]: item.get("Labels") or {} for item in futures["volumes"].result()}
+            if volumes
+            else None,
+        )
+
+
+def _inspect(engine: Engine, identity: str) -> JSON | None:
+    """None for a container that went away between the list and now."""
+    try:
+        return t.cast(JSON, engine.get(f"/containers/{identity}/json"))
+    except EngineError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def inspect_container(engine: Engine, identity: str) -> Container | None:
+    found = _inspect(engine, identity)
+    return read_container(found, []) if found else None
+
+
+def read_network(item: JSON) -> Network:
+    labels = item.get("Labels") or {}
+    return Network(item["Name"], item["Id"], labels.get(names.SET, ""), labels.get(names.TENANT, ""))
+
+
+def read_neighbour(item: JSON) -> Neighbour:
+    labels = item.get("Labels") or {}
+    ports = [
+        Port(
+            port["PrivatePort"],
+            port.get("Type", "tcp"),
+            port["PublicPort"],
+            "" if port.get("IP") in (None, "0.0.0.0", "::") else port["IP"],
+        )
+        for port in item.get("Ports") or []
+        if port.get("PublicPort")
+    ]
+    return Neighbour(
+        name=(item.get("Names") or ["/?"])[0].lstrip("/"),
+        set=labels.get(names.SET, ""),
+        tenant=labels.get(names.TENANT, ""),
+        running=item.get("State") in ("running", "restarting", "paused"),
+        ports=tuple(sorted(set(ports))),
+    )
+
+
+def read_container(inspect: JSON, networks: t.Sequence[Network]) -> Container:
+    config, state = inspect["Config"], inspect["State"]
+    labels = config.get("Labels") or {}
+    attached = inspect["NetworkSettings"].get("Networks") or {}
+    mode = inspect["HostConfig"].get("NetworkMode") or "default"
+    return Container(
+        id=inspect["Id"],
+        name=inspect["Name"].lstrip("/"),
+        set=labels.get(names.SET, ""),
+        tenant=labels.get(names.TENANT, ""),
+        member=labels.get(names.MEMBER, ""),
+        transaction=labels.get(names.TRANSACTION, ""),
+        image=config.get("Image") or "",
+        # The id that the reference stood for when the container was made: with some image stores the engine reports another kind of id here.
+        image_id=labels.get(names.IMAGE_ID) or inspect["Image"],
+        image_config=_image_config(labels.get(names.IMAGE_CONFIG)),
+        asked=frozenset(filter(None, labels.get(names.ASKED, "").split(","))),
+        links=tuple(filter(None, labels.get(names.LINKS, "").split(","))),
+        options=options.read_all(inspect),
+        network_mode=next((network.name for network in networks if network.id == mode), mode),
+        attachments={name: read_attachment(endpoint, inspect["Id"]) for name, endpoint in attached.items()},
+        addresses={
+            name: address
+            for name, endpoint in attached.items()
+            if (address := endpoint.get("IPAddress") or endpoint.get("GlobalIPv6Address"))
+        },
+        published=_published(inspect),
+        state=state["Status"],
+        health=(state.get("Health") or {}).get("Status") or "none",
+        exit_code=state.get("ExitCode") or 0,
+        restarts=inspect.get("RestartCount") or 0,
+        started_at=state.get("StartedAt") or "",
+    )
+
+
+def _image_config(label: str | None) -> JSON | None:
+    try:
+        return t.cast(JSON, json.loads(label)) if label else None
+    except ValueError:
+        return None
+
+
+def read_attachment(endpoint: JSON, container_id: str) -> Attachment:
+    """Up to API 1.44 the engine adds the container's short id to its aliases."""
+    aliases = {alias for alias in endpoint.get("Aliases") or [] if alias != container_id[:12]}
+    return Attachment(frozenset(aliases), frozenset(endpoint.get("Links") or []))
+
+
+def _published(inspect: JSON) -> tuple[str, ...]:
+    """The ports as they are open now, those that the engine chose included."""
+    found = set()
+    for inner, bindings in (inspect["NetworkSettings"].get("Ports") or {}).items():
+        number, _slash, protocol = inner.partition("/")
+        for binding in bindings or []:
+            address = binding.get("HostIp") or ""
+            found.add(
+                Port(int(number), protocol, int(binding["HostPort"]), "" if address in ("0.0.0.0", "::") else address)
+            )
+    return tuple(str(port) for port in sorted(found))

@@ -1,0 +1,352 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""What would turn the observed set into the one asked for. Pure: no clock, no engine."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from dataclasses import dataclass
+
+from .._errors import HardshellError
+from .._plan import Change, Plan
+from . import names, options, show
+from .leftovers import clean_up
+from .links import start_order
+from .mounts import Mount
+from .observe import Attachment, Container, Observed
+from .references import Reference
+from .spec import MemberSpec, SetSpec
+
+STARTABLE = ("created", "exited", "paused")
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """An image as the engine holds it, or will once it is loaded. In check mode, of an image that is yet to be pulled, both are empty."""
+
+    id: str = ""
+    config: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A member as its container shall be: every option settled, every network known."""
+
+    spec: MemberSpec
+    image: ImageFacts
+    values: t.Mapping[str, t.Any]
+    network: str
+    attachments: t.Mapping[str, Attachment]
+
+    @property
+    def volumes(self) -> list[str]:
+        return [mount.source for mount in self.values["volumes"] if mount.is_volume]
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        return tuple(str(link) for link in self.spec.links)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a change of a container needs besides: the container there is and the one that is wanted; ``fresh`` when a new one is made."""
+
+    current: Container | None = None
+    wanted: Wanted | None = None
+    update: t.Mapping[str, t.Any] | None = None
+    network: str = ""
+    fresh: bool = False
+
+
+def settle(spec: SetSpec, images: t.Mapping[Reference, ImageFacts], api: tuple[int, int]) -> dict[str, Wanted]:
+    """Every member with all its options, providers first. ``api`` is the engine's version."""
+    wanted = {}
+    for name in spec.order():
+        member = spec.members[name]
+        image = images[member.reference]
+        values = options.settle(member.asked, dict(image.config))
+        values["volumes"] = _with_image_volumes(spec.name, name, values, image)
+        if api < (1, 44) and values["healthcheck"]:
+            values["healthcheck"] = {**values["healthcheck"], "start_interval": 0}
+        wanted[name] = Wanted(member, image, values, spec.own_network(name), attachments(spec, member))
+    return wanted
+
+
+def _with_image_volumes(
+    set_name: str, member: str, values: t.Mapping[str, t.Any], image: ImageFacts
+) -> tuple[Mount, ...]:
+    """The mounts, and a volume of the set for each path that the image declares and nothing covers: data there outlives the container."""
+    taken = {mount.target for mount in values["volumes"]} | set(values["tmpfs"])
+    declared = [path.rstrip("/") for path in image.config.get("Volumes") or {}]
+    extra = [
+        Mount(path, names.image_volume_name(set_name, member, path)) for path in declared if path and path not in taken
+    ]
+    return tuple(sorted([*values["volumes"], *extra]))
+
+
+def attachments(spec: SetSpec, member: MemberSpec) -> dict[str, Attachment]:
+    """The networks of a member, its own first. An alias of a link is known to the consumer alone."""
+    renamed = {link.provider: f"{link.provider}:{link.alias}" for link in member.links if link.alias != link.provider}
+    own = spec.own_network(member.name)
+    if spec.network == "flat":
+        return {
+            own: Attachment(
+                frozenset({member.name}),
+                frozenset(
+                    f"{link.provider}:{link.alias}"
+                    for link in member.links
+                    if link.provider in renamed and link.alias != link.provider
+                ),
+            )
+        }
+    found = {own: Attachment(frozenset({member.name}))}
+    for link in member.links:
+        network = spec.own_network(link.provider)
+        before = found.get(network, Attachment())
+        private = {f"{link.provider}:{link.alias}"} if link.alias != link.provider else set()
+        found[network] = Attachment(links=before.links | private)
+    return found
+
+
+def needed_volumes(wanted: t.Mapping[str, Wanted], observed: Observed) -> frozenset[str]:
+    """The volumes that no container of the set is seen to use: whether they exist must be asked."""
+    used = {mount.source for container in observed.containers for mount in container.options["volumes"]}
+    return frozenset(name for member in wanted.values() for name in member.volumes if name not in used)
+
+
+def plan(spec: SetSpec, observed: Observed, wanted: t.Mapping[str, Wanted]) -> Plan:
+    """The plan. ``wanted`` holds the members in start order. Raises HardshellError when recreate=never stands in the way."""
+    leftovers, settled = clean_up(observed)
+    changes = list(leftovers)
+    changes += _missing_networks(spec, settled)
+    changes += _missing_volumes(wanted, settled)
+    ground = tuple(change.id for change in changes)
+    current = settled.current()
+    for name, member in wanted.items():
+        changes += _member_changes(spec, member, current.get(name), ground, {change.id for change in changes})
+    changes += _removals(spec, settled, tuple(change.id for change in changes))
+    before = {str(change.id): change.before for change in changes if change.before is not None}
+    after = {str(change.id): change.after for change in changes if change.after is not None}
+    return Plan(tuple(changes), before, after)
+
+
+def _missing_networks(spec: SetSpec, observed: Observed) -> list[Change]:
+    needed = spec.networks() if spec.present else ()
+    return [
+        Change(f"network:{name}", "create", "network", name, after={"driver": "bridge"})
+        for name in needed
+        if name not in observed.networks
+    ]
+
+
+def _missing_volumes(wanted: t.Mapping[str, Wanted], observed: Observed) -> list[Change]:
+    missing = sorted(name for name in needed_volumes(wanted, observed) if name not in (observed.volumes or {}))
+    return [Change(f"volume:{name}", "create", "volume", name, after={"driver": "local"}) for name in missing]
+
+
+def _member_changes(
+    spec: SetSpec, wanted: Wanted, current: Container | None, ground: tuple[str, ...], planned: set[str]
+) -> list[Change]:
+    name = wanted.spec.name
+    needs = (
+        *ground,
+        *(f"container:{link.provider}" for link in wanted.spec.links if f"container:{link.provider}" in planned),
+    )
+    needs = tuple(dict.fromkeys(needs))
+    if current is None:
+        shown = {
+            "image": wanted.spec.image,
+            **show.values(wanted.values),
+            **({"links": list(wanted.links)} if wanted.links else {}),
+        }
+        return [
+            Change(
+                f"container:{name}",
+                "create",
+                "container",
+                name,
+                after=shown,
+                needs=needs,
+                payload=Work(None, wanted, fresh=True),
+            )
+        ]
+    differing = options.differences(wanted.values, current.options, current.asked)
+    before, after = show.differences(current.options, wanted.values, differing)
+    _add_identity(wanted, current, before, after)
+    replace_for = [key for key in after if key not in differing]
+    update = options.update_body(wanted.values, differing) if differing and not replace_for else None
+    if (
+        spec.recreate == "always"
+        or replace_for
+        or (differing and update is None)
+        or current.state in ("dead", "removing")
+    ):
+        if not after:
+            why = "recreate=always" if spec.recreate == "always" else f"its state is {current.state}"
+            before, after = {"id": current.id[:12]}, {"id": "(a new one)"}
+        else:
+            why = f"{', '.join(after)} {'differs' if len(after) == 1 else 'differ'}"
+        if spec.recreate == "never":
+            raise HardshellError(
+                f"recreate: {name} would have to be replaced ({why}), and recreate=never does not allow it"
+            )
+        return [
+            Change(
+                f"container:{name}",
+                "replace",
+                "container",
+                name,
+                before,
+                after,
+                needs,
+                why,
+                Work(current, wanted, fresh=True),
+            )
+        ]
+    changes = _connection_changes(wanted, current, ground)
+    if update is not None:
+        why = f"{', '.join(differing)} can be changed in place"
+        changes.append(
+            Change(
+                f"container:{name}",
+                "update",
+                "container",
+                name,
+                before,
+                after,
+                needs,
+                why,
+                Work(current, wanted, update),
+            )
+        )
+    if current.state in STARTABLE:
+        state = "running"
+        needs = (*needs, *(change.id for change in changes))
+        needs = tuple(dict.fromkeys(needs))
+        identity = f"container:{name}" if update is None else f"start:{name}"
+        changes.append(
+            Change(
+                identity,
+                "start",
+                "container",
+                name,
+                {"state": current.state},
+                {"state": state},
+                needs,
+                f"it is {current.state}",
+                Work(current, wanted),
+            )
+        )
+    return changes
+
+
+def _add_identity(wanted: Wanted, current: Container, before: dict[str, t.Any], after: dict[str, t.Any]) -> None:
+    """Add what makes a container another one, beside its options: its image, its links and the network it was made in."""
+    if wanted.image.id != current.image_id:
+        if wanted.spec.image != current.image:
+            before["image"], after["image"] = current.image, wanted.spec.image
+        else:
+            before["image"] = f"{current.image} ({current.image_id[:19]})"
+            after["image"] = f"{wanted.spec.image} ({wanted.image.id[:19] or 'to be pulled'})"
+    if wanted.links != current.links:
+        before["links"], after["links"] = list(current.links), list(wanted.links)
+    if wanted.network != current.network_mode:
+        before["network"], after["network"] = current.network_mode, wanted.network
+
+
+def _connection_changes(wanted: Wanted, current: Container, ground: tuple[str, ...]) -> list[Change]:
+    name = wanted.spec.name
+    changes = []
+    for network, attachment in wanted.attachments.items():
+        found = current.attachments.get(network)
+        if found == attachment:
+            continue
+        before = _shown_attachment(found) if found else None
+        why = "it is not connected" if found is None else "its names there differ"
+        action = "connect" if found is None else "reconnect"
+        changes.append(
+            Change(
+                f"connection:{name}:{network}",
+                action,
+                "connection",
+                f"{name} to {network}",
+                before,
+                _shown_attachment(attachment),
+                ground,
+                why,
+                Work(current, wanted, network=network),
+            )
+        )
+    for network, found in current.attachments.items():
+        if network not in wanted.attachments:
+            changes.append(
+                Change(
+                    f"connection:{name}:{network}",
+                    "disconnect",
+                    "connection",
+                    f"{name} to {network}",
+                    before=_shown_attachment(found),
+                    needs=ground,
+                    reason="the definition does not connect it",
+                    payload=Work(current, wanted, network=network),
+                )
+            )
+    return changes
+
+
+def _shown_attachment(attachment: Attachment) -> dict[str, t.Any]:
+    return {"aliases": sorted(attachment.aliases), "links": sorted(attachment.links)}
+
+
+def _removals(spec: SetSpec, observed: Observed, ground: tuple[str, ...]) -> list[Change]:
+    current = observed.current()
+    gone = (
+        sorted(name for name in current if name not in spec.members) if spec.remove_orphans or not spec.present else []
+    )
+    consumers_first = reversed(
+        start_order({name: [link.split(":")[0] for link in current[name].links] for name in gone})
+    )
+    reason = "the definition does not hold it" if spec.present else "state=absent"
+    changes = []
+    for name in consumers_first:
+        shown = {"image": current[name].image, "state": current[name].state}
+        changes.append(
+            Change(f"container:{name}", "remove", "container", name, shown, None, ground, reason, Work(current[name]))
+        )
+    kept = {
+        network
+        for name, container in current.items()
+        if name not in spec.members and name not in gone
+        for network in container.attachments
+    }
+    needed = {*(spec.networks() if spec.present else ()), *kept}
+    above = (*ground, *(change.id for change in changes))
+    for network in sorted(observed.networks.values(), key=lambda network: network.name):
+        if network.set == spec.name and network.name not in needed:
+            changes.append(
+                Change(
+                    f"network:{network.name}",
+                    "remove",
+                    "network",
+                    network.name,
+                    {"driver": "bridge"},
+                    None,
+                    above,
+                    reason,
+                )
+            )
+    if spec.remove_volumes:
+        above = (*ground, *(change.id for change in changes))
+        for name, labels in sorted((observed.volumes or {}).items()):
+            if labels.get(names.SET) == spec.name:
+                changes.append(
+                    Change(
+                        f"volume:{name}", "remove", "volume", name, {"driver": "local"}, None, above, "remove_volumes"
+                    )
+                )
+    return changes

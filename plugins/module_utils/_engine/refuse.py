@@ -1,0 +1,71 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""What must not be touched: refused before the first change."""
+
+from __future__ import annotations
+
+from .._errors import HardshellError
+from . import names
+from .observe import Observed
+from .spec import SetSpec
+
+
+def refuse_foreign(spec: SetSpec, observed: Observed) -> None:
+    """Refuse an engine with another tenant's mark, and names that are taken by what is not this set's."""
+    owners = sorted(
+        {
+            owned.tenant
+            for owned in (*observed.neighbours, *observed.networks.values())
+            if owned.tenant not in ("", spec.tenant)
+        }
+    )
+    if owners:
+        raise HardshellError(
+            f"tenant: the engine carries the mark of tenant {owners[0]!r}; a VM belongs to one tenant, so {spec.tenant!r} needs its own"
+        )
+    needed = {
+        names.container_name(spec.name, member) + suffix: member
+        for member in spec.members
+        for suffix in ("", names.STAGED, names.RETIRED)
+    }
+    for neighbour in observed.neighbours:
+        if neighbour.name in needed and neighbour.set != spec.name:
+            raise HardshellError(
+                f"containers.{needed[neighbour.name]}: the engine holds a container {neighbour.name} that is not this set's; "
+                "remove it, rename it or choose another name"
+            )
+    for name in spec.networks() if spec.members else ():
+        network = observed.networks.get(name)
+        if network and network.set != spec.name:
+            raise HardshellError(
+                f"network: the engine holds a network {name} that is not this set's; remove it or choose another name for the set"
+            )
+
+
+def refuse_taken_ports(spec: SetSpec, observed: Observed) -> None:
+    """Refuse a port that a running container outside of the set has published."""
+    for member in spec.members.values():
+        for port in member.asked.get("ports", ()):
+            for neighbour in observed.neighbours:
+                if (
+                    neighbour.set != spec.name
+                    and neighbour.running
+                    and any(port.collides(other) for other in neighbour.ports)
+                ):
+                    raise HardshellError(
+                        f"containers.{member.name}.ports: {port} is taken by the container {neighbour.name}, which is not of this set; choose another host port"
+                    )
+
+
+def refuse_foreign_volumes(spec: SetSpec, observed: Observed, needed: frozenset[str]) -> None:
+    """Refuse a volume that exists and is not this set's. ``needed`` are the names of volumes to use."""
+    for name in sorted(needed):
+        labels = (observed.volumes or {}).get(name)
+        if labels is not None and labels.get(names.SET) != spec.name:
+            raise HardshellError(
+                f"volumes: the engine holds a volume {name} that is not this set's; remove it or choose another name"
+            )

@@ -1,0 +1,104 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""What a task says of a set: the same shape for what is, what will be, and what is read only."""
+
+from __future__ import annotations
+
+import typing as t
+
+from . import show
+from .api import Engine
+from .mounts import Mount
+from .observe import Container, Observed, observe
+from .options import ENGINE_DEFAULT
+from .plan import Wanted
+from .spec import SetSpec
+
+JSON = dict[str, t.Any]
+
+
+def report_container(container: Container, seconds: float | None = None) -> JSON:
+    found = {
+        "id": container.id,
+        "container": container.name,
+        "image": container.image,
+        "image_id": container.image_id,
+        "state": container.state,
+        "health": container.health,
+        "exit_code": container.exit_code,
+        "restarts": container.restarts,
+        "addresses": dict(container.addresses),
+        "ports": list(container.published) or [str(port) for port in container.options["ports"]],
+        "links": list(container.links),
+        **_limits(container.options),
+    }
+    if seconds is not None:
+        found["seconds"] = round(seconds, 3)
+    return found
+
+
+def predict(wanted: Wanted, container_name: str) -> JSON:
+    """A member as check mode announces it: what only the engine can know is empty."""
+    return {
+        "id": "",
+        "container": container_name,
+        "image": wanted.spec.image,
+        "image_id": wanted.image.id,
+        "state": "running",
+        "health": "healthy" if wanted.values["healthcheck"] else "none",
+        "exit_code": 0,
+        "restarts": 0,
+        "addresses": {},
+        "ports": [str(port) for port in wanted.values["ports"]],
+        "links": list(wanted.links),
+        **_limits(wanted.values),
+    }
+
+
+def _limits(values: t.Mapping[str, t.Any]) -> JSON:
+    mounts: t.Iterable[Mount] = values["volumes"]
+    return {
+        "volumes": [str(mount) for mount in mounts],
+        "memory": values["memory"],
+        "memory_swap": None if values["memory_swap"] is ENGINE_DEFAULT else values["memory_swap"],
+        "cpus": values["cpus"] / 10**9,
+        "pids_limit": values["pids_limit"],
+        "restart": values["restart"],
+        "privileged": values["privileged"],
+        "capabilities": show.plain(values["capabilities"]),
+    }
+
+
+def report_set(spec: SetSpec, members: t.Mapping[str, JSON]) -> JSON:
+    return {
+        "name": spec.name,
+        "tenant": spec.tenant,
+        "state": "present" if spec.present else "absent",
+        "network": spec.network,
+        "members": dict(members),
+    }
+
+
+def report_sets(engine: Engine, name: str | None, tenant: str | None) -> list[JSON]:
+    """Every set of the engine, narrowed by name and tenant."""
+    listed = engine.get("/containers/json", all=1)
+    found = sorted({label for item in listed if (label := (item.get("Labels") or {}).get("hardshell.set"))})
+    sets = (_read_set(set_name, observe(engine, set_name)) for set_name in found if name in (None, set_name))
+    return [item for item in sets if tenant in (None, item["tenant"])]
+
+
+def _read_set(set_name: str, observed: Observed) -> JSON:
+    current = observed.current()
+    flat = any(container.network_mode == set_name for container in current.values())
+    return {
+        "name": set_name,
+        "tenant": next((container.tenant for container in observed.containers), ""),
+        "state": "present",
+        "network": "flat" if flat else "per-link",
+        "members": {member: report_container(container) for member, container in sorted(current.items())},
+        "leftovers": [container.name for container in observed.containers if container.staged or container.retired],
+    }

@@ -1,0 +1,163 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""The way back from a deploy that failed: to the set as it was, or, once the new set was whole, forward to its end.
+
+It looks at what the engine holds and not at what we believe to have done: an answer that was lost may have been a yes.
+"""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from .._plan import Change, Plan, carry_out
+from . import options
+from .api import ConnectionLost, Engine
+from .apply import Applier, remove_container, start_container, stop_container
+from .health import Watch, wait_ready
+from .leftovers import clean_up, new_set_was_whole
+from .links import start_order
+from .observe import Attachment, Container, Observed, observe
+from .spec import SetSpec
+
+# A restarting engine needs some seconds before it answers again.
+RECONNECT_SECONDS = 45.0
+
+
+def settle_after_failure(
+    engine: Engine, spec: SetSpec, before: Observed, applier: Applier, progress: t.Callable[[str], None]
+) -> bool:
+    """Leave the old set running, or the new one when it was whole already. True for the new one.
+
+    ``before`` is what the engine held when the deploy began. Raises HardshellError when neither could be reached; the next run then does it.
+    """
+    _reach(engine)
+    now = observe(engine, spec.name, volumes=True)
+    if new_set_was_whole(now.containers):
+        changes, _settled = clean_up(now)
+        applier.carry_out(_as_steps(changes), progress)
+        return True
+    with Watch(engine, spec.name) as watch:
+        back = take_back(before, now)
+        deadline = time.monotonic() + spec.wait_timeout
+
+        def perform(step: Change) -> None:
+            _perform(engine, watch, step, deadline)
+
+        carry_out(back, perform, workers=4 + len(back.changes), progress=progress)
+    return False
+
+
+def _reach(engine: Engine) -> None:
+    """Wait until the engine answers again. Raises ConnectionLost when it does not."""
+    deadline = time.monotonic() + RECONNECT_SECONDS
+    pause = 0.1
+    while True:
+        try:
+            engine.revive()
+            engine.agree_on_version()
+            return
+        except ConnectionLost:
+            if time.monotonic() + pause > deadline:
+                raise
+        # There is no event for an engine that is away: ask again, ever less often.
+        time.sleep(pause)
+        pause = min(pause * 2, 5.0)
+
+
+def _as_steps(changes: list[Change]) -> Plan:
+    return Plan(
+        tuple(Change(c.id, f"{c.action} leftover", c.kind, c.name, needs=c.needs, payload=c.payload) for c in changes)
+    )
+
+
+def take_back(before: Observed, now: Observed) -> Plan:
+    """The steps from ``now`` to the set as it was ``before``. Pure."""
+    found: list[Change] = []
+
+    def add(action: str, kind: str, name: str, payload: t.Any, needs: t.Iterable[str]) -> str:
+        identity = f"{action}:{kind}:{name}"
+        found.append(Change(identity, action, kind, name, needs=tuple(needs), payload=payload))
+        return identity
+
+    gone = [add("remove", "container", c.name, c, ()) for c in now.containers if c.staged]
+    current = now.current()
+    old = {
+        name: container
+        for name, container in before.current().items()
+        if name in current and current[name].id == container.id
+    }
+    mended = []
+    for name, container in old.items():
+        update = _update_back(container, current[name])
+        if update:
+            mended.append(add("restore limits of", "container", name, (current[name], update), gone))
+        for network, attachment in _attachments_back(container, current[name]).items():
+            mended.append(
+                add(
+                    "restore connection of",
+                    "container",
+                    f"{name} to {network}",
+                    (current[name], network, attachment),
+                    gone,
+                )
+            )
+    started: dict[str, str] = {}
+    providers = {name: [link.split(":")[0] for link in container.links] for name, container in old.items()}
+    for name in start_order(providers):
+        if old[name].running and not current[name].running:
+            needs = [*gone, *mended, *(started[provider] for provider in providers[name] if provider in started)]
+            started[name] = add("start", "container", name, current[name], needs)
+        elif not old[name].running and current[name].running:
+            mended.append(add("stop", "container", name, current[name], gone))
+    for network in now.networks.values():
+        if network.name not in before.networks and network.set:
+            gone.append(add("remove", "network", network.name, network, [*gone, *mended]))
+    if before.volumes is not None and now.volumes is not None:
+        for name in now.volumes:
+            if name not in before.volumes and now.volumes[name].get("hardshell.set"):
+                gone.append(add("remove", "volume", name, name, gone))
+    return Plan(tuple(found))
+
+
+def _update_back(before: Container, now: Container) -> dict[str, t.Any] | None:
+    names = options.differences(before.options, now.options, before.asked)
+    return options.update_body(before.options, names) if names else None
+
+
+def _attachments_back(before: Container, now: Container) -> dict[str, Attachment | None]:
+    """The networks to connect again, or, with None, to leave."""
+    back: dict[str, Attachment | None] = {
+        network: None for network in now.attachments if network not in before.attachments
+    }
+    back.update(
+        {network: found for network, found in before.attachments.items() if now.attachments.get(network) != found}
+    )
+    return back
+
+
+def _perform(engine: Engine, watch: Watch, step: Change, deadline: float) -> None:
+    payload = step.payload
+    if step.action == "remove" and step.kind == "container":
+        remove_container(engine, payload.id)
+    elif step.action == "remove":
+        engine.delete(f"/{step.kind}s/{step.name}")
+    elif step.action == "start":
+        start_container(engine, payload.id, step.name)
+        wait_ready(engine, watch, payload.id, step.name, deadline)
+    elif step.action == "stop":
+        stop_container(engine, payload)
+    elif step.action == "restore limits of":
+        container, update = payload
+        engine.post(f"/containers/{container.id}/update", update)
+    else:
+        container, network, attachment = payload
+        if network in container.attachments:
+            engine.post(f"/networks/{network}/disconnect", {"Container": container.id, "Force": True})
+        if attachment is not None:
+            endpoint = {"Aliases": sorted(attachment.aliases), "Links": sorted(attachment.links)}
+            engine.post(f"/networks/{network}/connect", {"Container": container.id, "EndpointConfig": endpoint})

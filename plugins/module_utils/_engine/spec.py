@@ -1,0 +1,255 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""What is asked for: a set and its members, checked whole before the engine is spoken to."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field
+
+from .._errors import OptionError
+from . import names, parsers
+from .links import NAME, Link, check_links, parse_link, start_order
+from .mounts import ENGINE_SOCKETS, Mount, parse_mount
+from .options import NO_NEW_PRIVILEGES, OPTIONS, effective_capabilities
+from .ports import Port, parse_ports
+from .references import Reference, parse_reference
+
+_DIRECT = {option.name: option.parse for option in OPTIONS if option.parse}
+_MEMBER_KEYS = (
+    *_DIRECT,
+    "image",
+    "links",
+    "ports",
+    "volumes",
+    "cap_add",
+    "cap_drop",
+    "no_new_privileges",
+    "engine_socket",
+)
+
+
+@dataclass(frozen=True)
+class MemberSpec:
+    """One container of the set. ``asked`` holds the canonical value of each option that was written."""
+
+    name: str
+    image: str
+    reference: Reference
+    links: tuple[Link, ...] = ()
+    asked: t.Mapping[str, t.Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ArchivedImage:
+    """An image to load: ``archive`` is a path on the controller."""
+
+    archive: str
+    image: str
+    reference: Reference
+
+
+@dataclass(frozen=True)
+class SetSpec:
+    """A container set as it shall be. ``wait_timeout`` is in seconds."""
+
+    name: str
+    tenant: str
+    present: bool = True
+    members: t.Mapping[str, MemberSpec] = field(default_factory=dict)
+    images: tuple[ArchivedImage, ...] = ()
+    pull: str = "missing"
+    network: str = "per-link"
+    recreate: str = "when_changed"
+    remove_orphans: bool = True
+    remove_volumes: bool = False
+    wait_timeout: float = 300.0
+    warnings: tuple[str, ...] = ()
+
+    def providers(self) -> dict[str, list[str]]:
+        return {name: [link.provider for link in member.links] for name, member in self.members.items()}
+
+    def order(self) -> list[str]:
+        """The members, providers first."""
+        return start_order(self.providers())
+
+    def own_network(self, member: str) -> str:
+        """The network that ``member`` is created in."""
+        return names.flat_network(self.name) if self.network == "flat" else names.own_network(self.name, member)
+
+    def networks(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.own_network(member) for member in self.order()))
+
+
+def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
+    """The checked form of the module's parameters. Raises ``OptionError`` or ``HardshellError`` naming the option."""
+    name = _dns_label("name", parameters["name"])
+    tenant = _dns_label("tenant", parameters["tenant"])
+    present = parameters["state"] == "present"
+    if parameters["wait_timeout"] <= 0:
+        raise OptionError("wait_timeout", parameters["wait_timeout"], "write a number of seconds above 0")
+    if present and parameters["remove_volumes"]:
+        raise OptionError("remove_volumes", True, "volumes are removed with state=absent only")
+    members = {}
+    if present:
+        containers = parsers.mapping("containers", parameters["containers"])
+        if not containers:
+            raise OptionError(
+                "containers", containers, "name at least one container; to remove the set use state=absent"
+            )
+        for member, definition in containers.items():
+            members[_dns_label("containers", member)] = _member(name, member, definition)
+        check_links({member: spec.links for member, spec in members.items()})
+        _check_ports(members)
+    images = tuple(
+        ArchivedImage(item["archive"], item["image"], parse_reference(f"images[{index}].image", item["image"]))
+        for index, item in enumerate(parameters["images"] or [])
+        if present
+    )
+    _check_images(members, images)
+    return SetSpec(
+        name=name,
+        tenant=tenant,
+        present=present,
+        members=members,
+        images=images,
+        pull=parameters["pull"],
+        network=parameters["network"],
+        recreate=parameters["recreate"],
+        remove_orphans=parameters["remove_orphans"],
+        remove_volumes=parameters["remove_volumes"],
+        wait_timeout=float(parameters["wait_timeout"]),
+        warnings=_warnings(members),
+    )
+
+
+def _dns_label(option: str, value: t.Any) -> str:
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise OptionError(
+            option, value, "write a name of lower-case letters, digits and dashes, at most 63, no dash at either end"
+        )
+    return value
+
+
+def _member(set_name: str, name: str, definition: t.Any) -> MemberSpec:
+    path = f"containers.{name}"
+    given = {
+        key: value for key, value in parsers.known_keys(path, definition, _MEMBER_KEYS).items() if value is not None
+    }
+    if "image" not in given:
+        raise OptionError(f"{path}.image", None, "every container needs an image, such as redis:7")
+    reference = parse_reference(f"{path}.image", given["image"])
+    asked = {key: parser(f"{path}.{key}", given[key]) for key, parser in _DIRECT.items() if key in given}
+    links = tuple(
+        sorted({parse_link(f"{path}.links[{i}]", item) for i, item in enumerate(_items(path, given, "links"))})
+    )
+    ports = [
+        port for i, item in enumerate(_items(path, given, "ports")) for port in parse_ports(f"{path}.ports[{i}]", item)
+    ]
+    if ports:
+        asked["ports"] = tuple(sorted(set(ports)))
+    socket_allowed = parsers.boolean(f"{path}.engine_socket", given.get("engine_socket", False))
+    mounts = _mounts(set_name, path, _items(path, given, "volumes"), socket_allowed)
+    if mounts:
+        asked["volumes"] = mounts
+    _check_targets(path, mounts, asked.get("tmpfs", {}))
+    if "cap_add" in given or "cap_drop" in given:
+        added = parsers.capabilities(f"{path}.cap_add", given.get("cap_add", []))
+        dropped = parsers.capabilities(f"{path}.cap_drop", given.get("cap_drop", []))
+        if set(added) & set(dropped):
+            raise OptionError(
+                f"{path}.cap_add",
+                list(added),
+                f"{sorted(set(added) & set(dropped))[0]} is in cap_drop too; keep one of them",
+            )
+        asked["capabilities"] = effective_capabilities(added, dropped)
+    restricted = parsers.boolean(f"{path}.no_new_privileges", given.get("no_new_privileges", True))
+    if "security_opt" in asked or not restricted:
+        asked["security_opt"] = tuple(
+            sorted({*asked.get("security_opt", ()), *([NO_NEW_PRIVILEGES] if restricted else [])})
+        )
+    if asked.get("memory_swap", -1) != -1 and asked["memory_swap"] < asked.get("memory", 2**63):
+        raise OptionError(
+            f"{path}.memory_swap",
+            given["memory_swap"],
+            "it is memory and swap together: set memory too, and this no lower",
+        )
+    if asked.get("memory_reservation", 0) > asked.get("memory", 2**63):
+        raise OptionError(f"{path}.memory_reservation", given["memory_reservation"], "it cannot be above memory")
+    return MemberSpec(name, given["image"], reference, links, asked)
+
+
+def _items(path: str, given: t.Mapping[str, t.Any], key: str) -> list[t.Any]:
+    value = given.get(key) or []
+    if not isinstance(value, list):
+        raise OptionError(f"{path}.{key}", value, "write a list")
+    return value
+
+
+def _mounts(set_name: str, path: str, items: list[t.Any], socket_allowed: bool) -> tuple[Mount, ...]:
+    mounts = []
+    for index, item in enumerate(items):
+        mount = parse_mount(f"{path}.volumes[{index}]", item)
+        if mount.source in ENGINE_SOCKETS and not socket_allowed:
+            raise OptionError(
+                f"{path}.volumes[{index}]",
+                item,
+                "whoever holds the engine's socket owns the VM; if that is meant, set engine_socket: true for this container",
+            )
+        if mount.is_volume:
+            mount = Mount(mount.target, names.volume_name(set_name, mount.source), mount.modes)
+        mounts.append(mount)
+    return tuple(sorted(mounts))
+
+
+def _check_targets(path: str, mounts: t.Iterable[Mount], tmpfs: t.Iterable[str]) -> None:
+    seen: set[str] = set()
+    for target in [*(mount.target for mount in mounts), *tmpfs]:
+        if target in seen:
+            raise OptionError(f"{path}.volumes", target, "two volumes cannot be at one path")
+        seen.add(target)
+
+
+def _check_ports(members: t.Mapping[str, MemberSpec]) -> None:
+    published: list[tuple[str, Port]] = []
+    for member in members.values():
+        for port in member.asked.get("ports", ()):
+            for other_name, other in published:
+                if port.collides(other):
+                    raise OptionError(
+                        f"containers.{member.name}.ports",
+                        str(port),
+                        f"container {other_name!r} publishes {other}; give one of them another host port",
+                    )
+            published.append((member.name, port))
+
+
+def _check_images(members: t.Mapping[str, MemberSpec], images: tuple[ArchivedImage, ...]) -> None:
+    used = {member.reference for member in members.values()}
+    seen: set[Reference] = set()
+    for index, item in enumerate(images):
+        if item.reference.id or item.reference.digest:
+            raise OptionError(f"images[{index}].image", item.image, "write name:tag, as the archive names it")
+        if item.reference in seen:
+            raise OptionError(f"images[{index}].image", item.image, "the list holds this image twice")
+        if item.reference not in used:
+            raise OptionError(
+                f"images[{index}].image",
+                item.image,
+                "no container of the set uses this image; take it out or correct its name",
+            )
+        seen.add(item.reference)
+
+
+def _warnings(members: t.Mapping[str, MemberSpec]) -> tuple[str, ...]:
+    found = []
+    for member in members.values():
+        if member.asked.get("privileged"):
+            found.append(f"containers.{member.name}: a privileged container is not kept apart from its VM")
+        if any(mount.source in ENGINE_SOCKETS for mount in member.asked.get("volumes", ())):
+            found.append(f"containers.{member.name}: holding the engine's socket, it owns the VM")
+    return tuple(found)

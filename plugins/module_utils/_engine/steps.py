@@ -1,0 +1,103 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""From a plan to the steps that carry it out all or nothing. Pure.
+
+Make new containers beside the old; stop the old, consumers first; start the new, providers first; see all of them ready; change in place what can be;
+then move the old names aside, give the new ones theirs, and remove the old. Up to the moving of names everything can be taken back.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._plan import Change, Plan
+from .links import start_order
+from .plan import Work
+
+Need = t.Iterable[str]
+
+
+def steps(plan: Plan) -> Plan:
+    """The steps of ``plan``. Their payload is the payload of the change they belong to."""
+    found: list[Change] = []
+
+    def add(identity: str, action: str, change: Change, *needs: Need, name: str = "", kind: str = "container") -> str:
+        known = {step.id for step in found}
+        wanted = dict.fromkeys(need for group in needs for need in group if need in known)
+        found.append(Change(identity, action, kind, name or change.name, needs=tuple(wanted), payload=change.payload))
+        return identity
+
+    def of(kind: str, *actions: str) -> list[Change]:
+        return [
+            change
+            for change in plan.changes
+            if change.kind == kind and change.action in actions and not change.id.startswith("leftover:")
+        ]
+
+    leftovers: list[str] = []
+    for change in plan.changes:
+        if change.id.startswith("leftover:"):
+            leftovers.append(add(change.id, f"{change.action} leftover", change, leftovers))
+    ground = list(leftovers)
+    for kind in ("network", "volume"):
+        ground += [add(change.id, "create", change, leftovers, kind=kind) for change in of(kind, "create")]
+    new, old = of("container", "create", "replace"), of("container", "replace", "remove")
+    staged = [add(f"stage:{change.name}", "create", change, ground, name=f"{change.name}.new") for change in new]
+    joined = [
+        add(change.id, change.action, change, ground, kind="connection")
+        for change in of("connection", "connect", "reconnect")
+    ]
+    stopped: list[str] = []
+    for change in _consumers_first(old):
+        consumers = (f"stop:{other.name}" for other in old if change.name in _providers_before(other))
+        stopped.append(add(f"stop:{change.name}", "stop", change, ground, staged, consumers))
+    starting = [*new, *of("container", "start")]
+    started = []
+    for change in _providers_first(starting):
+        providers = (f"start:{provider}" for provider in _providers_after(change))
+        started.append(add(f"start:{change.name}", "start", change, ground, staged, stopped, joined, providers))
+    steady = [add(f"steady:{change.name}", "watch", change, started) for change in starting]
+    updated = [add(f"update:{change.name}", "update", change, ground, steady) for change in of("container", "update")]
+    ready = [*staged, *joined, *stopped, *started, *steady, *updated]
+    retired = [add(f"retire:{change.name}", "retire", change, ready) for change in old]
+    promoted = [add(f"promote:{change.name}", "promote", change, ready, retired) for change in new]
+    cleared = [add(f"discard:{change.name}", "remove", change, ready, retired, promoted) for change in old]
+    above = [*leftovers, *ready, *promoted, *cleared]
+    parted = [
+        add(change.id, "disconnect", change, above, kind="connection") for change in of("connection", "disconnect")
+    ]
+    networks = [add(change.id, "remove", change, above, parted, kind="network") for change in of("network", "remove")]
+    for change in of("volume", "remove"):
+        add(change.id, "remove", change, above, networks, kind="volume")
+    return Plan(tuple(found))
+
+
+def _work(change: Change) -> Work:
+    return t.cast(Work, change.payload)
+
+
+def _providers_before(change: Change) -> list[str]:
+    current = _work(change).current
+    return [link.split(":")[0] for link in current.links] if current else []
+
+
+def _providers_after(change: Change) -> list[str]:
+    wanted = _work(change).wanted
+    return [link.provider for link in wanted.spec.links] if wanted else []
+
+
+def _providers_first(changes: list[Change]) -> list[Change]:
+    return _ordered(changes, _providers_after)
+
+
+def _consumers_first(changes: list[Change]) -> list[Change]:
+    return list(reversed(_ordered(changes, _providers_before)))
+
+
+def _ordered(changes: list[Change], providers: t.Callable[[Change], list[str]]) -> list[Change]:
+    by_name = {change.name: change for change in changes}
+    return [by_name[name] for name in start_order({name: providers(change) for name, change in by_name.items()})]
