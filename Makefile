@@ -5,10 +5,6 @@ VENV ?= $(CURDIR)/.venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell tests/tools/find_python.sh 3.11 3.12 3.13)
 
-# Where Python keeps packages; a link in it makes the collection importable under its real name.
-SITE = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-LINK = $(SITE)/ansible_collections/hardshell/xen
-
 export PATH := $(BIN):$(PATH)
 export PIP_ROOT_USER_ACTION := ignore
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -32,7 +28,9 @@ $(VENV)/.ready: $(VENV)/.debian requirements-dev.txt meta/ee-requirements.txt la
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --upgrade pip
 	@$(BIN)/python -m pip install -qq -r requirements-dev.txt
-	@mkdir -p $(dir $(LINK)) && ln -sfn $(CURDIR) $(LINK)
+	@# A link where Python keeps packages makes the collection importable under its real name.
+	@site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+		mkdir -p "$$site/ansible_collections/hardshell" && ln -sfn $(CURDIR) "$$site/ansible_collections/hardshell/xen"
 	@touch $@
 
 .PHONY: versions
