@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import typing as t
 import urllib.parse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible.module_utils.basic import env_fallback
 
@@ -67,6 +67,14 @@ class ConnectionOptions:
     validate_certs: bool
     timeout: int
 
+    def fresh(self) -> ConnectionOptions:
+        """The same, but logging in rather than using a session handed in."""
+        return replace(self, session=None)
+
+    def without_password(self) -> ConnectionOptions:
+        """The same, but never making a session in place of the one handed in."""
+        return replace(self, password=None)
+
 
 def connection_options(parameters: t.Mapping[str, t.Any]) -> ConnectionOptions:
     """The connection options out of a module's parameters. Raises ``OptionError``."""
@@ -110,6 +118,8 @@ def _address(text: str) -> Address:
 def _fingerprint(text: str) -> str:
     digits = re.sub(r"[:\s]", "", text.lower().removeprefix("sha256"))
     if not re.fullmatch(r"[0-9a-f]{64}", digits):
-        expected = "give a SHA-256 fingerprint of 64 hexadecimal digits, as `openssl x509 -fingerprint -sha256` prints it"
+        expected = (
+            "give a SHA-256 fingerprint of 64 hexadecimal digits, as `openssl x509 -fingerprint -sha256` prints it"
+        )
         raise OptionError("xapi_fingerprint", text, expected)
     return digits

@@ -1,0 +1,121 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""What a pool offers to VMs: storage repositories, networks, hosts, and finding them by the names that users write."""
+
+from __future__ import annotations
+
+import difflib
+import typing as t
+from dataclasses import dataclass, field
+
+from .._errors import OptionError
+from .session import NULL_REF, Record
+
+
+@dataclass(frozen=True)
+class Network:
+    ref: str
+    uuid: str
+    name: str
+    mtu: int = 1500
+
+
+@dataclass(frozen=True)
+class StorageRepository:
+    """``free`` is what is physically left, in bytes."""
+
+    ref: str
+    uuid: str
+    name: str
+    free: int
+    holds_disks: bool = True
+
+
+@dataclass(frozen=True)
+class Pool:
+    """One snapshot of what VMs can use. ``hosts`` maps references to names."""
+
+    networks: tuple[Network, ...] = ()
+    storage: tuple[StorageRepository, ...] = ()
+    default_storage: str | None = None
+    hosts: t.Mapping[str, str] = field(default_factory=dict)
+    control_domains: frozenset[str] = frozenset()
+
+    def network(self, option: str, wanted: str) -> Network:
+        """The network of that name or UUID. Raises ``OptionError``."""
+        return one_named(option, wanted, self.networks, "network")
+
+    def storage_repository(self, option: str, wanted: str | None) -> StorageRepository:
+        """The storage repository of that name or UUID, or the pool's default for None. Raises ``OptionError``."""
+        usable = [repository for repository in self.storage if repository.holds_disks]
+        if wanted is not None:
+            return one_named(option, wanted, usable, "storage repository")
+        default = next((repository for repository in usable if repository.ref == self.default_storage), None)
+        if default is None:
+            names = ", ".join(repr(repository.name) for repository in usable) or "none"
+            raise OptionError(option, None, f"the pool has no default storage repository; name one of: {names}")
+        return default
+
+
+class Named(t.Protocol):
+    @property
+    def uuid(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+AnyNamed = t.TypeVar("AnyNamed", bound=Named)
+
+
+def one_named(option: str, wanted: str, things: t.Sequence[AnyNamed], kind: str) -> AnyNamed:
+    """The one of ``things`` with that name or UUID. Raises ``OptionError`` where there is none, or several of the name."""
+    found = [thing for thing in things if thing.uuid == wanted] or [thing for thing in things if thing.name == wanted]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        uuids = ", ".join(thing.uuid for thing in found)
+        raise OptionError(option, wanted, f"several are named so; give the UUID of one: {uuids}")
+    raise OptionError(
+        option,
+        wanted,
+        f"the pool has no {kind} of that name or UUID; {near_names(wanted, [thing.name for thing in things])}",
+    )
+
+
+def near_names(wanted: str, names: t.Sequence[str]) -> str:
+    """What a user may have meant, as the end of a message."""
+    by_lower = {name.lower(): name for name in names}
+    near = [by_lower[lower] for lower in difflib.get_close_matches(wanted.lower(), by_lower, n=5, cutoff=0.5)]
+    if near:
+        return "did you mean " + " or ".join(repr(name) for name in near)
+    if not names:
+        return "it has none at all"
+    some = ", ".join(repr(name) for name in sorted(set(names))[:12])
+    return f"it has: {some}"
+
+
+def pool_from_records(records: t.Mapping[str, t.Mapping[str, Record]]) -> Pool:
+    """The pool from the records of the classes ``pool``, ``network``, ``sr`` and ``host``, by reference."""
+    default = next((record["default_SR"] for record in records.get("pool", {}).values()), NULL_REF)
+    storage = tuple(
+        StorageRepository(
+            ref=ref,
+            uuid=record["uuid"],
+            name=record["name_label"],
+            free=max(0, int(record["physical_size"]) - int(record["physical_utilisation"])),
+            holds_disks=record["content_type"] != "iso" and record["type"] not in ("iso", "udev"),
+        )
+        for ref, record in records.get("sr", {}).items()
+    )
+    networks = tuple(
+        Network(ref, record["uuid"], record["name_label"], int(record["MTU"]))
+        for ref, record in records.get("network", {}).items()
+    )
+    hosts = {ref: record["name_label"] for ref, record in records.get("host", {}).items()}
+    control_domains = frozenset(record["control_domain"] for record in records.get("host", {}).values())
+    return Pool(networks, storage, None if default == NULL_REF else default, hosts, control_domains)

@@ -1,0 +1,80 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""From one power state to another, by the operations that XAPI allows in each. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .._plan import Change
+
+
+@dataclass(frozen=True)
+class PowerStep:
+    """One operation: what a person reads, XAPI's message, its arguments after the VM, and the state it leads to."""
+
+    action: str
+    message: str
+    arguments: tuple[bool, ...]
+    leads_to: str
+
+
+START = PowerStep("start", "start", (False, False), "running")
+START_PAUSED = PowerStep("start paused", "start", (True, False), "paused")
+RESUME = PowerStep("resume", "resume", (False, False), "running")
+RESUME_PAUSED = PowerStep("resume paused", "resume", (True, False), "paused")
+UNPAUSE = PowerStep("unpause", "unpause", (), "running")
+PAUSE = PowerStep("pause", "pause", (), "paused")
+SUSPEND = PowerStep("suspend", "suspend", (), "suspended")
+SHUT_DOWN = PowerStep("shut down", "clean_shutdown", (), "halted")
+REBOOT = PowerStep("reboot", "clean_reboot", (), "running")
+TURN_OFF = PowerStep("turn off", "hard_shutdown", (), "halted")
+
+# A guest that is paused or suspended has to run again before it can shut down cleanly.
+_STEPS: dict[tuple[str, str], tuple[PowerStep, ...]] = {
+    ("halted", "running"): (START,),
+    ("halted", "paused"): (START_PAUSED,),
+    ("halted", "suspended"): (START, SUSPEND),
+    ("running", "halted"): (SHUT_DOWN,),
+    ("running", "paused"): (PAUSE,),
+    ("running", "suspended"): (SUSPEND,),
+    ("paused", "running"): (UNPAUSE,),
+    ("paused", "halted"): (UNPAUSE, SHUT_DOWN),
+    ("paused", "suspended"): (UNPAUSE, SUSPEND),
+    ("suspended", "running"): (RESUME,),
+    ("suspended", "paused"): (RESUME_PAUSED,),
+    ("suspended", "halted"): (RESUME, SHUT_DOWN),
+}
+
+
+def power_steps(current: str, wanted: str) -> tuple[PowerStep, ...]:
+    """The operations that bring a VM from one power state to another."""
+    return _STEPS.get((current, wanted), ())
+
+
+def restart_steps(current: str) -> tuple[PowerStep, ...]:
+    """The operations that restart a VM; a halted one is started."""
+    if current == "halted":
+        return (START,)
+    return (*power_steps(current, "running"), REBOOT)
+
+
+def removal_steps(current: str) -> tuple[PowerStep, ...]:
+    """The operations before a VM is destroyed. What a paused or suspended guest had in mind is given up with it."""
+    if current == "running":
+        return (SHUT_DOWN,)
+    return () if current == "halted" else (TURN_OFF,)
+
+
+def power_changes(name: str, current: str, steps: tuple[PowerStep, ...], start_at: int = 0) -> list[Change]:
+    """The steps as changes of a plan. ``start_at`` keeps the ids of two such lists apart."""
+    changes = []
+    for number, step in enumerate(steps, start_at):
+        before, after = {"power_state": current}, {"power_state": step.leads_to}
+        changes.append(Change(f"power:{number}", step.action, "vm", name, before, after, payload=step))
+        current = step.leads_to
+    return changes

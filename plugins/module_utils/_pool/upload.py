@@ -1,0 +1,117 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""Writing a disk image into a VDI: ``PUT /import_raw_vdi``.
+
+XAPI answers 200 before it reads the body, so the answer only says that it will read; whether the disk was written is known from the
+task alone. It sends us elsewhere with 302 when another member holds the storage repository.
+"""
+
+from __future__ import annotations
+
+import http.client
+import select
+import time
+import typing as t
+import urllib.parse
+
+from .._errors import HardshellError
+from .connection import DEFAULT_PORT, Address
+from .session import Session
+from .sizes import MIB, shown
+from .tasks import SHOW_EVERY_SECONDS, Show, wait_for_task
+from .transport import VerifiedConnection
+
+EARLY_ANSWER_SECONDS = 2
+REDIRECTS = 3
+
+
+def upload(
+    session: Session,
+    vdi: str,
+    chunks: t.Iterable[bytes],
+    length: int,
+    *,
+    image_format: str,
+    asked: str,
+    show: Show,
+    timeout: float,
+) -> None:
+    """Send ``length`` bytes of a ``raw`` or ``vhd`` image into the VDI and wait until the pool has written them.
+
+    Raises ``XapiError`` with the task's error, ``TaskTimeout`` or ``HardshellError``.
+    """
+    task = session.call("task.create", asked, "hardshell.xen", asked=asked)
+    query = urllib.parse.urlencode({"vdi": vdi, "format": image_format, "task_id": task})
+    problem = ""
+    try:
+        _send(session, f"/import_raw_vdi?{query}", chunks, length, asked, show)
+    except (OSError, http.client.HTTPException) as error:
+        # The pool hangs up when it cannot go on; the task says why.
+        problem = str(error) or type(error).__name__
+    try:
+        wait_for_task(session, task, asked=asked, show=show, timeout=60 if problem else timeout)
+    except HardshellError as error:
+        if problem and not hasattr(error, "code"):
+            raise HardshellError(f"{asked}: the connection broke off ({problem})") from error
+        raise
+
+
+def _send(session: Session, path: str, chunks: t.Iterable[bytes], length: int, asked: str, show: Show) -> None:
+    address = session.address
+    for _attempt in range(REDIRECTS):
+        connection = VerifiedConnection(address, session.options)
+        try:
+            connection.putrequest("PUT", path)
+            connection.putheader("Cookie", f"session_id={session.reference}")
+            connection.putheader("Content-Length", str(length))
+            connection.putheader("Content-Type", "application/octet-stream")
+            connection.endheaders()
+            answer = _early_answer(connection)
+            if answer is not None and answer.status in (301, 302, 307):
+                address = _redirected(address, answer.getheader("Location") or "", asked)
+                continue
+            if answer is not None and answer.status != 200:
+                raise HardshellError(f"{asked}: {address} answered HTTP {answer.status} {answer.reason}")
+            _send_body(connection, chunks, length, asked, show)
+            if answer is None:
+                answer = connection.getresponse()
+            if answer.status != 200:
+                raise HardshellError(f"{asked}: {address} answered HTTP {answer.status} {answer.reason}")
+            return
+        finally:
+            connection.close()
+    raise HardshellError(f"{asked}: the pool sends us from host to host without end")
+
+
+def _early_answer(connection: VerifiedConnection) -> http.client.HTTPResponse | None:
+    """The head of the answer that comes before the body is read; None where the server waits for the body first."""
+    readable, _writable, _failed = select.select([connection.sock], [], [], EARLY_ANSWER_SECONDS)
+    if not readable:
+        return None
+    answer = http.client.HTTPResponse(connection.sock, method="PUT")
+    answer.begin()
+    return answer
+
+
+def _send_body(connection: VerifiedConnection, chunks: t.Iterable[bytes], length: int, asked: str, show: Show) -> None:
+    began = shown_at = time.monotonic()
+    sent = 0
+    for chunk in chunks:
+        connection.send(chunk)
+        sent += len(chunk)
+        now = time.monotonic()
+        if now - shown_at >= SHOW_EVERY_SECONDS:
+            shown_at = now
+            rate = sent / (now - began) / MIB
+            show(f"{asked}: {sent / length:.0%} of {shown(length)}, {rate:.0f} MiB/s, {now - began:.0f} s")
+
+
+def _redirected(address: Address, location: str, asked: str) -> Address:
+    parts = urllib.parse.urlsplit(location)
+    if parts.scheme != "https" or not parts.hostname:
+        raise HardshellError(f"{asked}: {address} sends us to {location!r}, which is no https address")
+    return Address(parts.hostname, parts.port or (address.port if parts.hostname == address.host else DEFAULT_PORT))

@@ -1,0 +1,372 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""Carrying out the plan for one VM: the only code of the module ``vm`` that writes.
+
+Each change can be cut off between any two calls: what is made carries its marks from the first moment, or a name by which the next run
+knows it, and what is removed stays to be found until all that belongs to it is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import typing as t
+
+from .._errors import HardshellError
+from .._plan import Change
+from . import marks
+from .bulk_reads import field_is, records_where
+from .config_drive import config_drive_image
+from .disks import ChangedDisk, NewDisk
+from .drive_plan import NewDrive, RemovedDrive
+from .nics import ChangedNic, NewNic
+from .power import REBOOT, SHUT_DOWN, PowerStep
+from .session import Record, Session
+from .sizes import rounded_to_vdi
+from .ssh_host_key import new_ssh_host_key
+from .tasks import Show, TaskTimeout, run_task
+from .upload import upload
+from .vm_facts import Disk, Nic, Observed, Remains, Vm
+from .vm_observe import vdi_name
+from .vm_plan import ChangedVm, NewVm, RemovedVm
+from .vm_spec import VmSpec
+from .xapi_errors import XapiError
+
+DETACH_SECONDS = 60
+UPLOAD_SECONDS = 600
+_GUEST_DOES_NOT_ANSWER = frozenset(
+    {"VM_LACKS_FEATURE", "VM_MISSING_PV_DRIVERS", "VM_SHUTDOWN_TIMEOUT", "VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT"}
+)
+_HARD = {SHUT_DOWN: "hard_shutdown", REBOOT: "hard_reboot"}
+
+
+class VmPerformer:
+    """Performs the changes of one VM's plan, one at a time and in order."""
+
+    def __init__(self, session: Session, spec: VmSpec, observed: Observed, show: Show) -> None:
+        self._session = session
+        self._spec = spec
+        self._show = show
+        self._use(observed.vm)
+        self._performers: dict[type, t.Callable[[t.Any], None]] = {
+            NewVm: self._make_vm,
+            ChangedVm: self._change_vm,
+            RemovedVm: self._remove_vm,
+            Remains: self._remove_remains,
+            PowerStep: self._take_power_step,
+            NewDisk: self._add_disk,
+            ChangedDisk: self._change_disk,
+            Disk: self._destroy_disk,
+            NewNic: self._add_nic,
+            ChangedNic: self._change_nic,
+            Nic: self._remove_nic,
+            NewDrive: self._add_drive,
+            RemovedDrive: self._remove_drive,
+        }
+
+    def __call__(self, change: Change) -> None:
+        self._performers[type(change.payload)](change.payload)
+
+    def _use(self, vm: Vm | None) -> None:
+        self._ref = vm.ref if vm and vm.ref else ""
+        self._uuid = vm.uuid if vm and vm.uuid else ""
+        self._running = vm is not None and vm.power_state == "running"
+
+    def _call(self, method: str, *arguments: t.Any, asked: str | None = None) -> t.Any:
+        return self._session.call(method, *arguments, asked=asked)
+
+    def _run(self, method: str, *arguments: t.Any, asked: str, timeout: float | None = None) -> str:
+        return run_task(self._session, method, *arguments, asked=asked, show=self._show, timeout=timeout)
+
+    # --- the VM itself
+
+    def _make_vm(self, new: NewVm) -> None:
+        spec = self._spec
+        if new.unfinished is None:
+            assert new.template is not None
+            self._ref = self._clone(new.template.ref, f"clone {new.template.name!r}")
+        record: Record = self._call("VM.get_record", self._ref)
+        self._call("VM.set_tags", self._ref, list(new.after.tags))
+        self._call("VM.set_name_label", self._ref, spec.name)
+        self._call("VM.set_name_description", self._ref, new.after.description)
+        self._claim_disks(new.after)
+        if spec.networks is not None:
+            for vif in record["VIFs"]:
+                self._call("VIF.destroy", vif, asked="remove an interface of the template")
+        if record["is_a_template"]:
+            self._run("VM.provision", self._ref, asked=f"provision {spec.name!r}")
+        self._set_vcpus(int(record["VCPUs_max"]), int(record["VCPUs_at_startup"]), new.after.vcpus)
+        self._set_memory(record, new.after.memory)
+        self._call("VM.remove_from_other_config", self._ref, marks.MAKING)
+
+    def _clone(self, template: str, asked: str) -> str:
+        """A clone that carries our marks. Until it does it is known by its name."""
+        name = marks.making_name(self._spec.name, self._spec.owner)
+        ref = self._run("VM.clone", template, name, asked=asked)
+        record: Record = self._call("VM.get_record", ref)
+        self._uuid = record["uuid"]
+        other_config = marks.without_marks(record["other_config"])
+        other_config.pop("disks", None)  # or XAPI makes the template's disks anew
+        own = {**self._spec.owner.marks(), marks.VM: self._uuid, marks.MAKING: "true"}
+        self._call("VM.set_other_config", ref, {**other_config, **own}, asked="mark the clone")
+        # A clone that an interrupted run began may have come to be meanwhile.
+        for other in records_where(self._session, "VM", field_is("name__label", name)):
+            if other != ref:
+                self._destroy_with_disks(other)
+        return ref
+
+    def _claim_disks(self, after: Vm) -> None:
+        names = {disk.device: disk.name for disk in after.disks}
+        for vbd in records_where(self._session, "VBD", field_is("VM", self._ref)).values():
+            if vbd["type"] == "Disk" and not vbd["empty"]:
+                name = names.get(int(vbd["userdevice"]) if vbd["userdevice"].isdigit() else None)
+                self._claim_disk(vbd["VDI"], name or f"disk{vbd['userdevice']}")
+                self._call(
+                    "VDI.set_name_label", vbd["VDI"], vdi_name(self._spec.name, name or f"disk{vbd['userdevice']}")
+                )
+
+    def _claim_disk(self, vdi: str, name: str) -> None:
+        others = marks.without_marks(self._call("VDI.get_other_config", vdi))
+        self._call("VDI.set_other_config", vdi, {**others, **self._disk_marks(name)}, asked=f"mark the disk {name!r}")
+
+    def _disk_marks(self, name: str) -> dict[str, str]:
+        return {**self._spec.owner.marks(), marks.VM: self._uuid, marks.DISK: name}
+
+    def _change_vm(self, changed: ChangedVm) -> None:
+        before, after = changed.before, changed.after
+        if changed.adopted:
+            for disk in before.disks:
+                if disk.vdi and not disk.shared and not disk.ours:
+                    self._claim_disk(disk.vdi, disk.name or f"disk{disk.device}")
+            for key, value in {**self._spec.owner.marks(), marks.VM: self._uuid}.items():
+                self._set_other_config(key, value)
+        if before.tags != after.tags:
+            self._call("VM.set_tags", self._ref, list(after.tags))
+        if before.name != after.name:
+            self._call("VM.set_name_label", self._ref, after.name)
+        if before.description != after.description:
+            self._call("VM.set_name_description", self._ref, after.description)
+        sizes = (before.vcpus, before.memory) != (after.vcpus, after.memory)
+        if sizes or before.memory_settled != after.memory_settled:
+            record: Record = self._call("VM.get_record", self._ref)
+            self._set_vcpus(int(record["VCPUs_max"]), int(record["VCPUs_at_startup"]), after.vcpus)
+            self._set_memory(record, after.memory)
+
+    def _set_other_config(self, key: str, value: str) -> None:
+        self._call("VM.remove_from_other_config", self._ref, key)
+        self._call("VM.add_to_other_config", self._ref, key, value)
+
+    def _set_vcpus(self, maximum: int, at_startup: int, wanted: int) -> None:
+        """XAPI holds that those at start are never more than the maximum, at each moment."""
+        asked = f"set vcpus to {wanted}"
+        if at_startup > wanted:
+            self._call("VM.set_VCPUs_at_startup", self._ref, wanted, asked=asked)
+        if maximum != wanted:
+            self._call("VM.set_VCPUs_max", self._ref, wanted, asked=asked)
+        if at_startup < wanted:
+            self._call("VM.set_VCPUs_at_startup", self._ref, wanted, asked=asked)
+
+    def _set_memory(self, record: Record, wanted: int) -> None:
+        limits = ("memory_static_max", "memory_dynamic_min", "memory_dynamic_max")
+        if all(int(record[limit]) == wanted for limit in limits):
+            return
+        least = min(int(record["memory_static_min"]), wanted)
+        self._call(
+            "VM.set_memory_limits", self._ref, least, wanted, wanted, wanted, asked=f"set memory to {wanted} bytes"
+        )
+
+    def _remove_vm(self, removed: RemovedVm) -> None:
+        for disk in removed.vm.disks:
+            if removed.vm.making and not disk.ours and not disk.shared and disk.vdi:
+                self._claim_disk(disk.vdi, disk.name or f"disk{disk.device}")
+        self._run("VM.destroy", self._ref, asked=f"destroy {removed.vm.name!r}")
+
+    def _remove_remains(self, remains: Remains) -> None:
+        """The disks first: they carry no marks of their own, and are found through the VM record alone."""
+        for disk in remains.disks:
+            if disk.vdi and not disk.shared:
+                self._destroy_vdi(disk.vdi)
+        with _gone_already():
+            self._call("VM.destroy", remains.ref, asked=f"destroy {remains.name!r}")
+
+    def _destroy_with_disks(self, ref: str) -> None:
+        for vbd in records_where(self._session, "VBD", field_is("VM", ref)).values():
+            if vbd["type"] == "Disk" and not vbd["empty"]:
+                self._destroy_vdi(vbd["VDI"])
+        self._call("VM.destroy", ref)
+
+    # --- power
+
+    def _take_power_step(self, step: PowerStep) -> None:
+        asked = f"{step.action} {self._spec.name!r}"
+        timeout = float(self._spec.shutdown_timeout) if step in _HARD else None
+        try:
+            self._run(f"VM.{step.message}", self._ref, *step.arguments, asked=asked, timeout=timeout)
+        except (TaskTimeout, XapiError) as error:
+            code = error.code if isinstance(error, XapiError) else ""
+            there = code == "VM_BAD_POWER_STATE" and error.parameters[2:] == [step.leads_to] and step != REBOOT  # type: ignore[union-attr]
+            if not there:
+                if step not in _HARD or (code and code not in _GUEST_DOES_NOT_ANSWER):
+                    raise
+                if not self._spec.force:
+                    raise HardshellError(
+                        f"{error}. The VM was left as it is; set force: true to turn it off where it does not shut down cleanly"
+                    ) from error
+                self._show(f"{asked}: the guest does not answer, turning it off")
+                self._run(f"VM.{_HARD[step]}", self._ref, asked=f"turn {self._spec.name!r} off")
+        self._running = step.leads_to == "running"
+
+    # --- disks
+
+    def _add_disk(self, new: NewDisk) -> None:
+        name = new.spec.name
+        vdi = new.loose.vdi if new.loose else None
+        if vdi is None:
+            vdi = self._create_vdi(
+                name, new.repository.ref, new.size, new.spec.description or "", self._disk_marks(name)
+            )
+        vbd = self._attach(vdi, new.position, name)
+        if self._running:
+            self._run("VBD.plug", vbd, asked=f"plug the disk {name!r}")
+
+    def _create_vdi(self, name: str, repository: str, size: int, description: str, other_config: dict[str, str]) -> str:
+        record = {
+            "name_label": vdi_name(self._spec.name, name),
+            "name_description": description,
+            "SR": repository,
+            "virtual_size": size,
+            "type": "user",
+            "sharable": False,
+            "read_only": False,
+            "other_config": other_config,
+        }
+        return self._run("VDI.create", record, asked=f"create the disk {name!r}")
+
+    def _attach(self, vdi: str, position: int, name: str) -> str:
+        record = {
+            "VM": self._ref,
+            "VDI": vdi,
+            "userdevice": str(position),
+            "bootable": False,
+            "mode": "RW",  # an HVM guest refuses a read-only disk
+            "type": "Disk",
+            "unpluggable": True,
+            "empty": False,
+            "other_config": {"owner": "true"},
+            "qos_algorithm_type": "",
+            "qos_algorithm_params": {},
+        }
+        ref: str = self._call("VBD.create", record, asked=f"attach the disk {name!r}")
+        return ref
+
+    def _change_disk(self, changed: ChangedDisk) -> None:
+        if changed.size is not None:
+            self._run("VDI.resize", changed.disk.vdi, changed.size, asked=f"grow the disk {changed.disk.name!r}")
+        if changed.description is not None:
+            self._call("VDI.set_name_description", changed.disk.vdi, changed.description)
+
+    def _destroy_disk(self, disk: Disk) -> None:
+        if disk.vdi:
+            self._destroy_vdi(disk.vdi)
+
+    def _destroy_vdi(self, vdi: str) -> None:
+        """Destroy a VDI. The control domain may hold it for a moment after it was detached or written."""
+        deadline = time.monotonic() + DETACH_SECONDS
+        token = ""
+        while True:
+            try:
+                with _gone_already():
+                    self._run("VDI.destroy", vdi, asked="destroy a disk")
+                return
+            except XapiError as error:
+                if error.code != "VDI_IN_USE" or time.monotonic() > deadline:
+                    raise
+            answer = self._call("event.from", [f"vdi/{vdi}"], token, 2.0)
+            token = answer["token"]
+
+    # --- network interfaces
+
+    def _add_nic(self, new: NewNic) -> None:
+        if new.replaced is not None:
+            self._remove_nic(new.replaced)
+        record = {
+            "device": str(new.device),
+            "network": new.network.ref,
+            "VM": self._ref,
+            "MAC": new.mac or "",
+            "MTU": new.network.mtu,
+            "other_config": {marks.NIC: new.name},
+            "qos_algorithm_type": "",
+            "qos_algorithm_params": {},
+        }
+        vif = self._call("VIF.create", record, asked=f"create the interface {new.name!r}")
+        if self._running:
+            self._run("VIF.plug", vif, asked=f"plug the interface {new.name!r}")
+
+    def _change_nic(self, changed: ChangedNic) -> None:
+        vif = changed.nic.vif
+        if changed.network is not None:
+            self._run("VIF.move", vif, changed.network.ref, asked=f"move an interface to {changed.network.name!r}")
+        if changed.name is not None:
+            self._call("VIF.remove_from_other_config", vif, marks.NIC)
+            self._call("VIF.add_to_other_config", vif, marks.NIC, changed.name)
+
+    def _remove_nic(self, nic: Nic) -> None:
+        if self._running and nic.plugged:
+            self._run("VIF.unplug", nic.vif, asked=f"unplug the interface {nic.name!r}")
+        with _gone_already():
+            self._call("VIF.destroy", nic.vif, asked=f"remove the interface {nic.name!r}")
+
+    # --- the config drive
+
+    def _add_drive(self, new: NewDrive) -> None:
+        """The drive is attached last: one that is attached is complete, and the marks on the VM fit it."""
+        if new.replaced is not None:
+            self._detach_and_destroy(new.replaced)
+        vifs = records_where(self._session, "VIF", field_is("VM", self._ref)).values()
+        macs = {vif["other_config"].get(marks.NIC, f"nic{vif['device']}"): vif["MAC"] for vif in vifs}
+        key = new_ssh_host_key() if new.ssh_host_key else None
+        image = config_drive_image(new.spec, vm_uuid=self._uuid, hostname=self._spec.owner.host, macs=macs, key=key)
+        own = {**self._disk_marks(marks.CONFIG_DRIVE_DISK), marks.CONFIG_DRIVE: new.spec.sha256()}
+        vdi = self._create_vdi(marks.CONFIG_DRIVE_DISK, new.repository.ref, rounded_to_vdi(len(image)), "", own)
+        upload(
+            self._session,
+            vdi,
+            [image],
+            len(image),
+            image_format="raw",
+            asked="write the config drive",
+            show=self._show,
+            timeout=UPLOAD_SECONDS,
+        )
+        if key is not None:
+            self._set_other_config(marks.SSH_HOST_KEY, key.public)
+        self._call("VM.remove_from_other_config", self._ref, marks.CONFIG_DRIVE)
+        self._attach(vdi, new.position, marks.CONFIG_DRIVE_DISK)
+
+    def _remove_drive(self, removed: RemovedDrive) -> None:
+        """First note on the VM what it has taken: from then on the same content is no change, wherever this is cut off."""
+        if removed.checksum:
+            self._set_other_config(marks.CONFIG_DRIVE, removed.checksum)
+        self._detach_and_destroy(removed.disk)
+
+    def _detach_and_destroy(self, disk: Disk) -> None:
+        if self._running and disk.plugged:
+            self._run("VBD.unplug", disk.vbd, asked="unplug the config drive")
+        with _gone_already():
+            self._call("VBD.destroy", disk.vbd, asked="detach the config drive")
+        self._destroy_disk(disk)
+
+
+@contextlib.contextmanager
+def _gone_already() -> t.Iterator[None]:
+    """What is to be removed and is not there any more is as good as removed."""
+    try:
+        yield
+    except XapiError as error:
+        if error.code not in ("HANDLE_INVALID", "VDI_MISSING"):
+            raise

@@ -1,0 +1,183 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""One VM as a pool holds it: the snapshot that plans are made from. Sizes are bytes. References are None for what is not made yet."""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+from dataclasses import dataclass, field
+
+from . import marks
+from .pool_facts import Pool
+
+# Stands in a plan for the public key that nobody knows before it is made.
+KEY_TO_BE_MADE = "to be made"
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A disk of a VM, or one that an interrupted run left unattached (``vbd`` is None).
+
+    ``ours``: it carries our marks of this VM's owner. ``shared``: another VM holds it too.
+    """
+
+    name: str | None
+    size: int
+    sr: str
+    description: str = ""
+    device: int | None = None
+    uuid: str | None = None
+    vdi: str | None = None
+    vbd: str | None = None
+    plugged: bool = False
+    bootable: bool = False
+    ours: bool = False
+    keep: bool = False
+    shared: bool = False
+    of_vm: str | None = None
+    checksum: str | None = None
+
+    def facts(self) -> dict[str, t.Any]:
+        return {
+            "name": self.name,
+            "size": self.size,
+            "sr": self.sr,
+            "description": self.description,
+            "device": self.device,
+            "uuid": self.uuid,
+        }
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A network interface. ``name`` is None where it is not ours."""
+
+    name: str | None
+    network: str
+    network_ref: str | None = None
+    mac: str | None = None
+    device: int | None = None
+    uuid: str | None = None
+    addresses: tuple[str, ...] = ()
+    vif: str | None = None
+    plugged: bool = False
+
+    def facts(self) -> dict[str, t.Any]:
+        return {
+            "name": self.name,
+            "network": self.network,
+            "mac": self.mac,
+            "device": self.device,
+            "uuid": self.uuid,
+            "addresses": list(self.addresses),
+        }
+
+
+@dataclass(frozen=True)
+class Drive:
+    """The config drive: ``attached``; ``removed`` once the guest has taken it; or ``absent``. ``checksum`` is of what the user gave."""
+
+    state: str = "absent"
+    checksum: str | None = None
+    disk: Disk | None = None
+
+
+@dataclass(frozen=True)
+class Vm:
+    """A VM with its devices. ``power_state`` is in lower case. ``making``: an interrupted run has not finished it."""
+
+    name: str
+    owner: marks.Owner | None
+    power_state: str = "halted"
+    description: str = ""
+    vcpus: int = 1
+    memory: int = 0
+    memory_settled: bool = True
+    tags: tuple[str, ...] = ()
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    drive: Drive = field(default_factory=Drive)
+    ssh_host_key: str | None = None
+    host: str | None = None
+    uuid: str | None = None
+    ref: str | None = None
+    making: bool = False
+    is_template: bool = False
+    has_drivers: bool = False
+    snapshots: tuple[Remains, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return tuple(address for nic in self.nics for address in nic.addresses)
+
+    def disk(self, name: str) -> Disk | None:
+        return next((disk for disk in self.disks if disk.name == name), None)
+
+    def nic(self, name: str) -> Nic | None:
+        return next((nic for nic in self.nics if nic.name == name), None)
+
+    def facts(self, address: str | None = None) -> dict[str, t.Any]:
+        """What a module returns as ``vm``. ``address`` is the one that was waited for."""
+        reachable = [each for each in self.addresses if not ipaddress.ip_address(each).is_link_local]
+        return {
+            "uuid": self.uuid,
+            "name": self.name,
+            "description": self.description,
+            "tenant": self.owner.tenant if self.owner else None,
+            "inventory_host": self.owner.host if self.owner else None,
+            "power_state": self.power_state,
+            "vcpus": self.vcpus,
+            "memory": self.memory,
+            "host": self.host,
+            "addresses": list(self.addresses),
+            "address": address or (reachable[0] if reachable else None),
+            "tags": list(self.tags),
+            "disks": [disk.facts() for disk in self.disks],
+            "networks": [nic.facts() for nic in self.nics],
+            "ssh_host_key": None if self.ssh_host_key == KEY_TO_BE_MADE else self.ssh_host_key,
+            "config_drive": {"state": self.drive.state, "sha256": self.drive.checksum},
+        }
+
+
+@dataclass(frozen=True)
+class Remains:
+    """A VM record that is to go with its disks: a clone that was never marked, or a snapshot."""
+
+    ref: str
+    uuid: str
+    name: str
+    disks: tuple[Disk, ...] = ()
+
+
+@dataclass(frozen=True)
+class Template:
+    """What a new VM is cloned from."""
+
+    name: str
+    uuid: str
+    ref: str
+    vcpus: int = 1
+    memory: int = 0
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+
+
+@dataclass(frozen=True)
+class Observed:
+    """All that a plan for one VM looks at.
+
+    ``adopting``: the VM is not marked as ours yet, and the spec allows to take it. ``half_made``: clones that an interrupted run did not
+    come to mark. ``loose_disks``: disks with our marks that no VM holds.
+    """
+
+    pool: Pool
+    vm: Vm | None = None
+    adopting: bool = False
+    template: Template | None = None
+    half_made: tuple[Remains, ...] = ()
+    loose_disks: tuple[Disk, ...] = ()

@@ -1,0 +1,286 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""Observing one VM: the only code of the module ``vm`` that reads, and the only one that knows XAPI's records.
+
+An existing VM takes four calls, whatever it holds: its record by name, one event batch with its VBDs, VIFs and guest metrics and all that the
+pool offers, its VDIs, and the login. Making or removing one takes a few more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+import typing as t
+
+from .._errors import OptionError
+from . import marks
+from .bulk_reads import POOL_CLASSES, Records, field_is, records_where, snapshot_of
+from .pool_facts import Pool, near_names, one_named, pool_from_records
+from .session import NULL_REF, Record, Session
+from .vm_facts import Disk, Drive, Nic, Observed, Remains, Template, Vm
+from .vm_identity import find_ours, find_to_adopt, is_half_made
+from .vm_spec import VmSpec
+
+
+def observe(session: Session, spec: VmSpec) -> Observed:
+    """The VM that is meant, as it is now, with what the plan needs beside it. Raises ``HardshellError``."""
+    named = records_where(session, "VM", _named_like(spec))
+    ref = find_ours(spec, named)
+    everything: Records = {}
+    if ref is None and spec.uuid is None:
+        everything = records_where(session, "VM", 'field "is_a_template" = "false"')
+        ref = find_ours(spec, everything)
+    adopting = ref is None
+    if ref is None:
+        ref = find_to_adopt(spec, named)
+    record = None if ref is None else (named.get(ref) or everything[ref])
+    half_made = {other: each for other, each in named.items() if is_half_made(spec, each)}
+
+    watched = [*POOL_CLASSES]
+    if record is not None:
+        watched += [f"vbd/{vbd}" for vbd in record["VBDs"]] + [f"vif/{vif}" for vif in record["VIFs"]]
+        if record["guest_metrics"] != NULL_REF:
+            watched.append(f"vm_guest_metrics/{record['guest_metrics']}")
+    for other in half_made.values():
+        watched += [f"vbd/{vbd}" for vbd in other["VBDs"]]
+    seen = snapshot_of(session, *watched)
+    pool = pool_from_records(seen)
+    vbds = seen.get("vbd", {})
+    removing = spec.state == "absent"
+    vdis = _read_vdis(session, spec, vbds, all_of_them=removing)
+    reader = _Reader(spec.owner, pool, vdis, _held_by_others(session, spec.owner, pool, vdis, vbds))
+
+    vm = None
+    if ref is not None and record is not None:
+        metrics = next(iter(seen.get("vm_guest_metrics", {}).values()), {})
+        snapshots = _read_remains(session, reader, record["snapshots"]) if removing and record["snapshots"] else ()
+        vm = reader.vm(ref, record, vbds, seen.get("vif", {}), metrics, snapshots)
+    template = None
+    if vm is None and not removing and spec.template:
+        template = _read_template(session, reader, spec.template)
+    remains = tuple(reader.remains(other, each, vbds) for other, each in half_made.items())
+    return Observed(pool, vm, adopting and vm is not None, template, remains, tuple(reader.loose_disks()))
+
+
+def vdi_name(vm_name: str, disk_name: str) -> str:
+    """How a disk's VDI is named in the pool, by which a run finds what an earlier one left unattached."""
+    return f"{vm_name} {disk_name}"
+
+
+def _named_like(spec: VmSpec) -> str:
+    expression = field_is("name__label", spec.name, marks.making_name(spec.name, spec.owner))
+    return f"{expression} or {field_is('uuid', spec.uuid)}" if spec.uuid else expression
+
+
+def _read_vdis(session: Session, spec: VmSpec, vbds: Records, *, all_of_them: bool) -> Records:
+    if all_of_them:
+        expression = 'field "managed" = "true"'
+    else:
+        refs = [vbd["VDI"] for vbd in vbds.values() if vbd["VDI"] != NULL_REF]
+        names = [vdi_name(spec.name, name) for name in (*(disk.name for disk in spec.disks), marks.CONFIG_DRIVE_DISK)]
+        expression = (
+            f"{field_is('_ref', *refs)} or {field_is('name__label', *names)}"
+            if refs
+            else field_is("name__label", *names)
+        )
+    return records_where(session, "VDI", expression)
+
+
+def _held_by_others(session: Session, owner: marks.Owner, pool: Pool, vdis: Records, vbds: Records) -> frozenset[str]:
+    """Which VDIs have a VBD that is not among ``vbds``. One of a control domain does not count: XAPI makes it while it writes a disk."""
+    known = {vbd["VDI"] for vbd in vbds.values()}
+    unknown = {
+        vbd
+        for ref, vdi in vdis.items()
+        if ref in known or owner.owns(vdi["other_config"])
+        for vbd in vdi["VBDs"]
+        if vbd not in vbds
+    }
+    if not unknown:
+        return frozenset()
+    others = records_where(session, "VBD", field_is("_ref", *sorted(unknown)))
+    return frozenset(vbd["VDI"] for vbd in others.values() if vbd["VM"] not in pool.control_domains)
+
+
+def _read_template(session: Session, reader: _Reader, wanted: str) -> Template:
+    """The template of that name or UUID with its devices. Raises ``OptionError`` with the near names."""
+    which = f"{field_is('name__label', wanted)} or {field_is('uuid', wanted)}" if '"' not in wanted else "false"
+    found = {ref: record for ref, record in records_where(session, "VM", which).items() if _is_template(record)}
+    if not found:
+        every = records_where(session, "VM", 'field "is_a_template" = "true"')
+        names = [record["name_label"] for record in every.values() if _is_template(record)]
+        raise OptionError(
+            "template", wanted, f"the pool has no template of that name or UUID; {near_names(wanted, names)}"
+        )
+    candidates = [Template(record["name_label"], record["uuid"], ref) for ref, record in found.items()]
+    ref = one_named("template", wanted, candidates, "template").ref
+    record = found[ref]
+    devices = [f"vbd/{vbd}" for vbd in record["VBDs"]] + [f"vif/{vif}" for vif in record["VIFs"]]
+    seen = snapshot_of(session, *devices) if devices else {}
+    refs = [vbd["VDI"] for vbd in seen.get("vbd", {}).values() if vbd["VDI"] != NULL_REF]
+    inside = _Reader(reader.owner, reader.pool, records_where(session, "VDI", field_is("_ref", *refs)) if refs else {})
+    return Template(
+        name=record["name_label"],
+        uuid=record["uuid"],
+        ref=ref,
+        vcpus=int(record["VCPUs_max"]),
+        memory=int(record["memory_static_max"]),
+        disks=tuple(inside.disks(seen.get("vbd", {}).values())),
+        nics=tuple(inside.nics(seen.get("vif", {}), {})),
+    )
+
+
+def _is_template(record: Record) -> bool:
+    return record["is_a_template"] and not record["is_a_snapshot"] and marks.MAKING not in record["other_config"]
+
+
+def _read_remains(session: Session, reader: _Reader, refs: t.Sequence[str]) -> tuple[Remains, ...]:
+    records = records_where(session, "VM", field_is("_ref", *refs))
+    vbds = records_where(session, "VBD", field_is("VM", *refs))
+    return tuple(reader.remains(ref, record, vbds) for ref, record in records.items())
+
+
+class _Reader:
+    """Turns records into facts, given the owner whose marks count, the pool's names and the VDIs."""
+
+    def __init__(
+        self, owner: marks.Owner, pool: Pool, vdis: Records, held_by_others: frozenset[str] = frozenset()
+    ) -> None:
+        self.owner = owner
+        self.pool = pool
+        self.vdis = vdis
+        self._held_by_others = held_by_others
+        self._held: set[str] = set()
+        self._sr_names = {repository.ref: repository.name for repository in pool.storage}
+        self._network_names = {network.ref: network.name for network in pool.networks}
+
+    def vm(
+        self, ref: str, record: Record, vbds: Records, vifs: Records, metrics: Record, snapshots: tuple[Remains, ...]
+    ) -> Vm:
+        other_config = record["other_config"]
+        own_vbds = {each: vbd for each, vbd in vbds.items() if vbd["VM"] == ref}
+        disks = self.disks(own_vbds.values(), own_vbds)
+        drive_disk = next((disk for disk in disks if disk.ours and disk.name == marks.CONFIG_DRIVE_DISK), None)
+        memory = int(record["memory_static_max"])
+        return Vm(
+            name=record["name_label"],
+            owner=marks.owner_of_vm(other_config, record["uuid"]),
+            power_state=record["power_state"].lower(),
+            description=record["name_description"],
+            vcpus=int(record["VCPUs_max"]),
+            memory=memory,
+            memory_settled=memory == int(record["memory_dynamic_max"]) == int(record["memory_dynamic_min"])
+            and int(record["VCPUs_max"]) == int(record["VCPUs_at_startup"]),
+            tags=tuple(sorted(record["tags"])),
+            disks=tuple(disk for disk in disks if disk is not drive_disk),
+            nics=tuple(self.nics(vifs, metrics.get("networks", {}) if record["power_state"] == "Running" else {})),
+            drive=_drive(drive_disk, other_config),
+            ssh_host_key=other_config.get(marks.SSH_HOST_KEY),
+            host=self.pool.hosts.get(record["resident_on"]),
+            uuid=record["uuid"],
+            ref=ref,
+            making=marks.MAKING in other_config,
+            is_template=record["is_a_template"],
+            has_drivers=bool(metrics.get("PV_drivers_detected")) or metrics.get("can_use_hotplug_vbd") == "yes",
+            snapshots=snapshots,
+        )
+
+    def remains(self, ref: str, record: Record, vbds: Records) -> Remains:
+        own = {each: vbd for each, vbd in vbds.items() if vbd["VM"] == ref}
+        return Remains(ref, record["uuid"], record["name_label"], tuple(self.disks(own.values(), own)))
+
+    def disks(self, vbds: t.Iterable[Record], refs: t.Mapping[str, Record] | None = None) -> list[Disk]:
+        """The disks behind VBDs in the order of the devices, the root disk named."""
+        by_uuid = {vbd["uuid"]: ref for ref, vbd in (refs or {}).items()}
+        found = [
+            self._disk(self.vdis[vbd["VDI"]], vbd["VDI"], vbd, by_uuid.get(vbd["uuid"]))
+            for vbd in vbds
+            if vbd["type"] == "Disk" and vbd["VDI"] in self.vdis
+        ]
+        self._held.update(disk.vdi for disk in found if disk.vdi)
+        found.sort(key=lambda disk: (disk.device is None, disk.device))
+        if any(disk.name == marks.ROOT_DISK for disk in found):
+            return found
+        root = next((disk for disk in found if disk.bootable and disk.name is None), None)
+        return [_renamed(disk, marks.ROOT_DISK) if disk is root else disk for disk in found]
+
+    def loose_disks(self) -> t.Iterator[Disk]:
+        """Disks with our marks that no VM holds."""
+        for ref, vdi in self.vdis.items():
+            held = ref in self._held_by_others or ref in self._held
+            if not held and not vdi["is_a_snapshot"] and self.owner.owns(vdi["other_config"]):
+                yield self._disk(vdi, ref, None, None)
+
+    def _disk(self, vdi: Record, ref: str, vbd: Record | None, vbd_ref: str | None) -> Disk:
+        other_config = vdi["other_config"]
+        ours = self.owner.owns(other_config)
+        return Disk(
+            name=other_config.get(marks.DISK) if ours else None,
+            size=int(vdi["virtual_size"]),
+            sr=self._sr_names.get(vdi["SR"], vdi["SR"]),
+            description=vdi["name_description"],
+            device=_position(vbd["userdevice"]) if vbd else None,
+            uuid=vdi["uuid"],
+            vdi=ref,
+            vbd=vbd_ref,
+            plugged=bool(vbd and vbd["currently_attached"]),
+            bootable=bool(vbd and vbd["bootable"]),
+            ours=ours,
+            keep=marks.KEEP in other_config,
+            shared=ref in self._held_by_others,
+            of_vm=other_config.get(marks.VM),
+            checksum=other_config.get(marks.CONFIG_DRIVE),
+        )
+
+    def nics(self, vifs: Records, reported: t.Mapping[str, str]) -> list[Nic]:
+        """The interfaces in the order of the devices, with the addresses that the guest reports on each."""
+        found = [
+            Nic(
+                name=vif["other_config"].get(marks.NIC),
+                network=self._network_names.get(vif["network"], vif["network"]),
+                network_ref=vif["network"],
+                mac=vif["MAC"],
+                device=int(vif["device"]),
+                uuid=vif["uuid"],
+                addresses=addresses_of(vif["device"], reported),
+                vif=ref,
+                plugged=vif["currently_attached"],
+            )
+            for ref, vif in vifs.items()
+        ]
+        return sorted(found, key=lambda nic: nic.device or 0)
+
+
+def addresses_of(device: str, reported: t.Mapping[str, str]) -> tuple[str, ...]:
+    """The addresses of one interface in guest metrics, whose keys are ``0/ip``, ``0/ipv4/0`` and ``0/ipv6/0``; IPv4 first."""
+    keys = sorted(key for key in reported if re.fullmatch(rf"{device}/(ip|ipv4/\d+|ipv6/\d+)", key))
+    found = dict.fromkeys(address for key in keys for address in reported[key].split() if _is_address(address))
+    return tuple(sorted(found, key=lambda address: ":" in address))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _drive(disk: Disk | None, other_config: marks.OtherConfig) -> Drive:
+    if disk is not None:
+        return Drive("attached", disk.checksum, disk)
+    taken = other_config.get(marks.CONFIG_DRIVE)
+    return Drive("removed", taken) if taken else Drive()
+
+
+def _position(userdevice: str) -> int | None:
+    return int(userdevice) if userdevice.isdigit() else None
+
+
+def _renamed(disk: Disk, name: str) -> Disk:
+    return dataclasses.replace(disk, name=name)

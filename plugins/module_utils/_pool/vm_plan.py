@@ -1,0 +1,271 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""The plan for one VM: what turns what is observed into what is asked for, and what the VM will be then. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, replace
+
+from .._errors import HardshellError, OptionError
+from .._plan import Change, Plan
+from . import marks
+from .disks import plan_disks
+from .drive_plan import plan_drive
+from .nics import plan_nics
+from .power import START, power_changes, power_steps, removal_steps, restart_steps
+from .sizes import shown
+from .vm_facts import Disk, Observed, Remains, Template, Vm
+from .vm_spec import VmSpec
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A plan, the VM after it, and what the user should know besides. What only the pool can know is None in ``vm``."""
+
+    plan: Plan
+    vm: Vm | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NewVm:
+    """A VM to be cloned from ``template``, or finished where an interrupted run left ``unfinished``."""
+
+    template: Template | None
+    unfinished: Vm | None
+    after: Vm
+
+
+@dataclass(frozen=True)
+class ChangedVm:
+    """What of the VM itself is to be set. ``adopted``: its marks too, and those of its disks."""
+
+    before: Vm
+    after: Vm
+    adopted: bool
+
+
+@dataclass(frozen=True)
+class RemovedVm:
+    vm: Vm
+
+
+def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
+    """The plan for one VM. Raises ``HardshellError`` for what cannot be done, so before anything is changed."""
+    if spec.state == "absent":
+        return _plan_absent(observed)
+    first, vm = _plan_own(spec, observed)
+    disks = plan_disks(spec, vm, observed.pool, observed.loose_disks)
+    nics = plan_nics(spec, vm, observed.pool)
+    halt_for = [*_halt_for_own(spec, vm), *disks.halt_for, *nics.halt_for]
+    halts_anyway = spec.state == "halted" or (spec.state == "restarted" and bool(halt_for))
+    drive = plan_drive(spec, vm, disks.disks, observed.pool, will_halt=halts_anyway or bool(halt_for))
+    halt_for += drive.halt_for
+    must_halt = vm.power_state != "halted" and bool(halt_for)
+    if must_halt and not (spec.allow_power_cycle or spec.state in ("halted", "restarted")):
+        raise HardshellError(
+            f"{spec.name!r} is {vm.power_state}, and this needs it halted: " + "; ".join(halt_for) + ". "
+            "Set allow_power_cycle: true to have it shut down and started again for that, or ask for state: halted first"
+        )
+    down = power_steps(vm.power_state, "halted") if must_halt or spec.state == "halted" else ()
+    middle = "halted" if down else vm.power_state
+    final = {"present": vm.power_state, "restarted": "running"}.get(spec.state, spec.state)
+    up = power_steps(middle, final)
+    if spec.state == "restarted":
+        up = (START,) if down else restart_steps(middle)
+    changes = [
+        *_leftovers(observed),
+        *([first] if first and isinstance(first.payload, NewVm) else []),
+        *power_changes(spec.name, vm.power_state, down),
+        *([first] if first and not isinstance(first.payload, NewVm) else []),
+        *disks.changes,
+        *nics.changes,
+        *drive.changes,
+        *power_changes(spec.name, middle, up, len(down)),
+    ]
+    stopped = bool(down) or final != "running"
+    after = replace(
+        vm,
+        disks=disks.disks,
+        nics=tuple(replace(nic, addresses=()) for nic in nics.nics) if stopped else nics.nics,
+        drive=drive.drive,
+        ssh_host_key=drive.ssh_host_key,
+        power_state=final,
+        host=vm.host if final in ("running", "paused") else None,
+    )
+    after = _own_after(spec, after)
+    return Outcome(_rendered(changes, observed.vm, after), after, disks.warnings + drive.warnings)
+
+
+def _plan_own(spec: VmSpec, observed: Observed) -> tuple[Change | None, Vm]:
+    """The change of the VM itself, and the VM that the plans of its devices start from."""
+    vm = observed.vm
+    if vm is None:
+        if spec.template is None or observed.template is None:
+            raise OptionError(
+                "template",
+                spec.template,
+                f"the VM {spec.name!r} is not there yet, and needs a template to be made from",
+            )
+        vm = _from_template(spec, observed.template)
+        return _creation(spec, NewVm(observed.template, None, vm)), vm
+    if vm.making:
+        finished = replace(
+            _own_after(spec, vm),
+            making=False,
+            is_template=False,
+            nics=vm.nics if spec.networks is None else (),
+        )
+        return _creation(spec, NewVm(None, vm, finished)), finished
+    after = _own_after(spec, vm)
+    before_shown, after_shown = _own_shown(vm), _own_shown(after)
+    changed = [key for key in after_shown if before_shown[key] != after_shown[key]]
+    if not changed and not observed.adopting and vm.memory_settled:
+        return None, vm
+    if not vm.memory_settled and not changed and not observed.adopting and spec.memory is None and spec.vcpus is None:
+        return None, vm
+    change = Change(
+        "vm",
+        "adopt" if observed.adopting else "update",
+        "vm",
+        spec.name,
+        {key: before_shown[key] for key in changed} or {"owner": vm.owner and str(vm.owner)},
+        {key: after_shown[key] for key in changed} or {"owner": str(spec.owner)},
+        payload=ChangedVm(vm, after, observed.adopting),
+    )
+    return change, vm
+
+
+def _from_template(spec: VmSpec, template: Template) -> Vm:
+    disks = tuple(
+        replace(disk, name=disk.name or f"disk{disk.device}", vdi=None, vbd=None, uuid=None, ours=True, shared=False)
+        for disk in template.disks
+    )
+    nics = (
+        () if spec.networks is not None else tuple(replace(nic, vif=None, uuid=None, mac=None) for nic in template.nics)
+    )
+    vm = Vm(spec.name, spec.owner, vcpus=template.vcpus, memory=template.memory, disks=disks, nics=nics)
+    return _own_after(spec, vm)
+
+
+def _own_after(spec: VmSpec, vm: Vm) -> Vm:
+    return replace(
+        vm,
+        name=spec.name,
+        owner=spec.owner,
+        description=vm.description if spec.description is None else spec.description,
+        vcpus=spec.vcpus or vm.vcpus,
+        memory=spec.memory or vm.memory,
+        tags=marks.tags_of(spec.owner.tenant, spec.tags, vm.tags),
+        memory_settled=vm.memory_settled or spec.memory is not None or spec.vcpus is not None,
+    )
+
+
+def _creation(spec: VmSpec, new: NewVm) -> Change:
+    after = _own_shown(new.after)
+    if new.template:
+        after["template"] = new.template.name
+    reason = "an interrupted run left it unfinished" if new.unfinished else ""
+    return Change("vm", "create", "vm", spec.name, None, after, reason=reason, payload=new)
+
+
+def _own_shown(vm: Vm) -> dict[str, t.Any]:
+    return {
+        "name": vm.name,
+        "description": vm.description,
+        "owner": vm.owner and str(vm.owner),
+        "vcpus": vm.vcpus,
+        "memory": vm.memory,
+        "tags": list(vm.tags),
+    }
+
+
+def _halt_for_own(spec: VmSpec, vm: Vm) -> list[str]:
+    """Why the VM itself must be halted; asked before its own change is applied to ``vm``."""
+    reasons = []
+    if spec.vcpus is not None and spec.vcpus != vm.vcpus:
+        reasons.append(f"vcpus changes from {vm.vcpus} to {spec.vcpus}")
+    if spec.memory is not None and spec.memory != vm.memory:
+        reasons.append(f"memory changes from {shown(vm.memory)} to {shown(spec.memory)}")
+    if not vm.memory_settled and not reasons and (spec.vcpus is not None or spec.memory is not None):
+        reasons.append("its memory or vCPUs have a range, which becomes one number")
+    return reasons
+
+
+def _leftovers(observed: Observed) -> list[Change]:
+    """What interrupted runs left and nothing in this plan takes up."""
+    changes = [_remains_deleted(each, "an interrupted run left this clone") for each in observed.half_made]
+    uuid = observed.vm.uuid if observed.vm else None
+    for disk in observed.loose_disks:
+        if disk.name == marks.CONFIG_DRIVE_DISK and (disk.of_vm == uuid or uuid is None):
+            changes.append(_loose_deleted(disk))
+    return changes
+
+
+def _plan_absent(observed: Observed) -> Outcome:
+    changes: list[Change] = []
+    warnings: list[str] = []
+    vm = observed.vm
+    if vm is not None:
+        changes += power_changes(vm.name, vm.power_state, removal_steps(vm.power_state))
+        changes.append(Change("vm", "delete", "vm", vm.name, _own_shown(vm), None, payload=RemovedVm(vm)))
+        held = [*vm.disks, *([vm.drive.disk] if vm.drive.disk else [])]
+        for disk in held:
+            why = _stays(disk, unfinished=vm.making)
+            if why:
+                warnings.append(f"the disk {disk.name or disk.uuid!r} of {vm.name!r} stays: {why}")
+            else:
+                changes.append(_disk_deleted(f"disk:{disk.name or disk.uuid}", disk, needs=("vm",)))
+        changes += [_remains_deleted(snapshot, "a snapshot of the VM", needs=("vm",)) for snapshot in vm.snapshots]
+    changes += [_remains_deleted(each, "an interrupted run left this clone") for each in observed.half_made]
+    changes += [_loose_deleted(disk) for disk in observed.loose_disks if not disk.keep]
+    return Outcome(_rendered(changes, vm, None), None, tuple(warnings))
+
+
+def _stays(disk: Disk, *, unfinished: bool) -> str:
+    if disk.shared:
+        return "another VM holds it"
+    if disk.keep:
+        return f"it is marked {marks.KEEP}"
+    if not disk.ours and not unfinished:
+        return "it was not made here"
+    return ""
+
+
+def _remains_deleted(remains: Remains, reason: str, needs: tuple[str, ...] = ()) -> Change:
+    before = {"uuid": remains.uuid}
+    return Change(f"vm:{remains.uuid}", "delete", "vm", remains.name, before, None, needs, reason, payload=remains)
+
+
+def _loose_deleted(disk: Disk) -> Change:
+    return _disk_deleted(f"loose:{disk.uuid}", disk, reason="an interrupted run left it unattached")
+
+
+def _disk_deleted(change_id: str, disk: Disk, needs: tuple[str, ...] = (), reason: str = "") -> Change:
+    before = {"size": disk.size, "sr": disk.sr, "uuid": disk.uuid}
+    return Change(change_id, "delete", "disk", disk.name or str(disk.uuid), before, None, needs, reason, payload=disk)
+
+
+def _rendered(changes: t.Sequence[Change], before: Vm | None, after: Vm | None) -> Plan:
+    in_order = []
+    for number, change in enumerate(changes):
+        needs = change.needs or ((changes[number - 1].id,) if number else ())
+        in_order.append(replace(change, needs=needs))
+    return Plan(tuple(in_order), _diffable(before), _diffable(after))
+
+
+def _diffable(vm: Vm | None) -> dict[str, t.Any]:
+    """The facts for a diff: not what the pool measures, which changes by itself."""
+    if vm is None:
+        return {}
+    facts = vm.facts()
+    for measured in ("addresses", "address", "host", "uuid"):
+        facts.pop(measured)
+    for nic in facts["networks"]:
+        nic.pop("addresses")
+    return facts
