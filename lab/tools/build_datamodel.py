@@ -73,8 +73,13 @@ def lowest_role(roles: list[str]) -> str:
     return max(roles, key=ROLES.index) if roles else ""
 
 
+_PLAIN_SETTERS = re.compile(r"(set|add_to|remove_from)_(other_config|platform|blocked_operations)$")
+
+
 def has_async(class_name: str, message: str, description: dict[str, Any]) -> bool:
     if class_name in CLASSES_WITHOUT_ASYNC or message in WITHOUT_ASYNC.get(class_name, "").split():
+        return False
+    if _PLAIN_SETTERS.match(message):
         return False
     return not description["implicit"] or message in {"create", "destroy"}
 

@@ -58,6 +58,7 @@ SR_TYPES = {
     "file": "File-based VHD",
     "nfs": "NFS VHD",
     "iso": "ISO",
+    "dummy": "dummy",
 }
 _SM_FEATURES = ["SR_PROBE", "SR_UPDATE", "VDI_CREATE", "VDI_DELETE", "VDI_ATTACH", "VDI_DETACH", "VDI_CLONE",
                 "VDI_SNAPSHOT", "VDI_RESIZE", "VDI_UPDATE", "VDI_GENERATE_CONFIG"]  # fmt: skip

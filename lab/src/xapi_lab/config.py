@@ -83,6 +83,8 @@ class Config:
     """Seconds before a wrong password is refused."""
     agent_delay: float = 0.3
     """Seconds from Running to the record in VM_guest_metrics, and of the `none` backend from there to an address."""
+    guest: str = "agent"
+    """What VMs run unless their xenstore_data `FIST/guest` says otherwise: agent, kernel or silent."""
     shutdown_timeout: float = 1200.0
     """Seconds that VM.clean_shutdown waits for the guest."""
     faults: tuple[dict[str, Any], ...] = field(default=())
@@ -122,6 +124,8 @@ def validated(config: Config, where: str = "configuration") -> Config:
         raise ConfigError(f"{where}: backend is one of {', '.join(BACKENDS)}, not {config.backend!r}")
     if not config.hosts or not config.srs or not config.networks:
         raise ConfigError(f"{where}: a pool needs at least one of each of hosts, srs and networks")
+    if config.guest not in {"agent", "kernel", "silent"}:
+        raise ConfigError(f"{where}: guest is agent, kernel or silent, not {config.guest!r}")
     for network in config.networks:
         if network.kind not in {"nat", "private"}:
             raise ConfigError(f"{where}: networks: kind is nat or private, not {network.kind!r}")

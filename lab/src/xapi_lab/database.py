@@ -190,6 +190,8 @@ class Database:
 
     def add_to_map(self, class_name: str, ref: str, field: str, key: str, value: Any) -> None:
         current = self.get(class_name, ref, field)
+        if not key:
+            raise XapiError("INTERNAL_ERROR", "Db_exn.Empty_key_in_map")
         if key in current:
             raise XapiError("MAP_DUPLICATE_KEY", class_name, field, ref, key)
         self.set(class_name, ref, field, {**current, key: value})

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from xapi_lab.lab import Lab
 
 _LOG = logging.getLogger(__name__)
-KERNEL_FEATURES = {"feature-poweroff": "1", "feature-reboot": "1", "feature-suspend": "1", "feature-shutdown": "1",
-                   "feature-vcpu-hotplug": "1", "feature-balloon": "1"}  # fmt: skip
+KERNEL_FEATURES = {"feature-poweroff": "1", "feature-reboot": "1", "feature-suspend": "1"}
+AGENT_FEATURES = {"feature-shutdown": "1", "feature-vcpu-hotplug": "1", "feature-balloon": "1"}
 AGENT_VERSION = {"major": "8", "minor": "2", "micro": "1", "build": "100"}
 
 
@@ -170,7 +170,7 @@ def set_halted(lab: Lab, vm_ref: str) -> None:
 def set_suspended(lab: Lab, vm_ref: str, suspend_vdi: str) -> None:
     db = lab.database
     vm = db.record("VM", vm_ref)
-    _remove_consoles(lab, vm)
+    _detach(lab, vm)
     db.update(
         "VM", vm_ref, suspend_VDI=suspend_vdi, power_state="Suspended", resident_on=NULL, domid=-1, memory_target=0
     )
@@ -222,16 +222,29 @@ def machine_failure(error: MachineError) -> XapiError:
     return XapiError("INTERNAL_ERROR", f"xenopsd internal error: {error}")
 
 
-def suspend_image(lab: Lab, vm: Record) -> Path:
+def suspend_image(lab: Lab, vdi_uuid: str) -> Path:
+    """The file with the memory of a suspended VM, by its suspend VDI."""
     path = lab.state_dir / "suspend"
     path.mkdir(exist_ok=True)
-    return path / f"{vm['uuid']}.image"
+    return path / f"{vdi_uuid}.image"
 
 
 # --- what the guest reports
 
 
+def guest_kind(lab: Lab, vm: Record) -> str:
+    """What runs in a VM: `agent` (kernel with Xen drivers and a guest agent), `kernel` (drivers only) or `silent`.
+
+    `xenstore_data["FIST/guest"]` of the VM decides, the configuration's `guest` otherwise.
+    """
+    kind: str = vm["xenstore_data"].get("FIST/guest", lab.config.guest)
+    return kind
+
+
 def expect_agent(lab: Lab, vm_ref: str) -> None:
+    if not lab.config.agent_delay:
+        _guest_metrics(lab, vm_ref)
+        return
     domid = lab.database.get("VM", vm_ref, "domid")
     lab.background(_agent_appears(lab, vm_ref, domid))
 
@@ -247,10 +260,13 @@ def _guest_metrics(lab: Lab, vm_ref: str) -> str:
     db = lab.database
     ref: str = db.get("VM", vm_ref, "guest_metrics")
     if not db.exists("VM_guest_metrics", ref):
+        kind = guest_kind(lab, db.record("VM", vm_ref))
+        drivers = kind != "silent"
+        features = {"agent": {**KERNEL_FEATURES, **AGENT_FEATURES}, "kernel": dict(KERNEL_FEATURES)}.get(kind, {})
         ref = db.create(
             "VM_guest_metrics",
-            {"PV_drivers_up_to_date": True, "PV_drivers_detected": True, "live": True, "last_updated": now(),
-             "other": dict(KERNEL_FEATURES)},
+            {"PV_drivers_up_to_date": drivers, "PV_drivers_detected": drivers, "live": True, "last_updated": now(),
+             "other": features, "PV_drivers_version": dict(AGENT_VERSION) if kind == "agent" else {}},
         )  # fmt: skip
         db.set("VM", vm_ref, "guest_metrics", ref)
     return ref
@@ -261,12 +277,10 @@ def report_addresses(lab: Lab, vm_uuid: str, addresses: Mapping[int, tuple[str, 
     vm_ref = lab.database.find_uuid("VM", vm_uuid)
     if vm_ref is None or lab.database.get("VM", vm_ref, "power_state") not in {"Running", "Paused"}:
         return
+    if guest_kind(lab, lab.database.record("VM", vm_ref)) != "agent":
+        return
     metrics = _guest_metrics(lab, vm_ref)
-    lab.database.update(
-        "VM_guest_metrics", metrics, networks=network_keys(addresses), PV_drivers_version=dict(AGENT_VERSION),
-        last_updated=now(),
-    )  # fmt: skip
-    lab.database.on_change()
+    lab.database.update("VM_guest_metrics", metrics, networks=network_keys(addresses), last_updated=now())
     lab.save()
 
 

@@ -83,6 +83,7 @@ _FEATURES = {
     "clean_shutdown": ("feature-shutdown", "feature-poweroff"),
     "clean_reboot": ("feature-shutdown", "feature-reboot"),
     "suspend": ("feature-suspend",),
+    "checkpoint": ("feature-suspend",),
     "pool_migrate": ("feature-suspend",),
     "migrate_send": ("feature-suspend",),
     "changing_VCPUs_live": ("feature-vcpu-hotplug",),
@@ -160,16 +161,18 @@ def is_pv(vm: Record) -> bool:
     return vm["domain_type"] == "pv"
 
 
-def vm_refusal(database: Database, ref: str, operation: str) -> XapiError | None:
-    """Why a VM refuses an operation now."""
+def vm_refusal(database: Database, ref: str, operation: str, *, concurrent: bool = False) -> XapiError | None:
+    """Why a VM refuses an operation now; `concurrent`: leave operations under way out of account."""
     vm = database.row("VM", ref).record
     if operation in vm["blocked_operations"]:
         return XapiError("OPERATION_BLOCKED", ref, vm["blocked_operations"][operation])
     states = _vm_states(vm, operation)
     if states and vm["power_state"] not in states:
         return bad_power_state(ref, states, vm["power_state"])
-    if vm["current_operations"] and _in_the_way(operation, vm["current_operations"].values()):
+    if not concurrent and vm["current_operations"] and _in_the_way(operation, vm["current_operations"].values()):
         return busy("VM", ref, operation, vm["current_operations"])
+    if operation == "destroy" and is_default_template(vm) and not vm["is_a_template"]:
+        return XapiError("VM_CANNOT_DELETE_DEFAULT_TEMPLATE")
     if vm["is_a_snapshot"]:
         if operation not in _SNAPSHOT:
             return XapiError("VM_IS_SNAPSHOT", ref, _operation_label(operation))

@@ -25,6 +25,8 @@ _SR_CAPACITY = 100 * GIB
 @call("network.create")
 async def network_create(context: Context, given: dict[str, Any]) -> str:
     record = generic.constructor_record(context.lab.model.classes["network"], given)
+    if len(record["bridge"]) > 15 or record["bridge"].startswith("xapi"):
+        raise XapiError("INVALID_VALUE", "bridge", record["bridge"])
     if not record["bridge"]:
         used = {row.record["bridge"] for row in context.db.tables["network"].values()}
         record["bridge"] = next(name for number in range(10_000) if (name := f"xapi{number}") not in used)
@@ -52,6 +54,14 @@ async def create_vlan_from_pif(context: Context, pif: str, network: str, tag: in
     device = context.db.get("PIF", pif, "device")
     pifs = [ref for ref, record in context.db.records("PIF") if record["device"] == device and record["VLAN"] == -1]
     return [context.db.get("VLAN", _create_vlan(context, ref, tag, network), "untagged_PIF") for ref in pifs]
+
+
+@call("pool.create_VLAN")
+async def create_vlan(context: Context, device: str, network: str, tag: int) -> list[str]:
+    for ref, record in context.db.records("PIF"):
+        if record["device"] == device and record["VLAN"] == -1:
+            return await create_vlan_from_pif(context, ref, network, tag)
+    raise XapiError("PIF_DEVICE_NOT_FOUND")
 
 
 @call("VLAN.create")
@@ -88,6 +98,20 @@ async def vlan_destroy(context: Context, vlan: str) -> None:
     if context.db.exists("PIF", untagged):
         context.db.destroy("PIF", untagged)
     context.db.destroy("VLAN", vlan)
+
+
+@call("PIF.destroy")
+async def pif_destroy(context: Context, pif: str) -> None:
+    if context.db.get("PIF", pif, "VLAN") < 0:
+        raise XapiError("PIF_IS_PHYSICAL", pif)
+    await vlan_destroy(context, context.db.get("PIF", pif, "VLAN_master_of"))
+
+
+@call("PIF.forget")
+async def pif_forget(context: Context, pif: str) -> None:
+    if context.db.get("PIF", pif, "management"):
+        raise XapiError("PIF_IS_MANAGEMENT_INTERFACE", pif)
+    context.db.destroy("PIF", pif)
 
 
 @call("PIF.plug")

@@ -185,6 +185,12 @@ async def set_hvm_shadow_multiplier(context: Context, vm_ref: str, value: float)
     context.db.set("VM", vm_ref, "HVM_shadow_multiplier", value)
 
 
+@call("VM.set_shadow_multiplier_live")
+async def set_shadow_multiplier_live(context: Context, vm_ref: str, value: float) -> None:
+    _require(context, vm_ref, "changing_shadow_memory_live")
+    context.db.set("VM", vm_ref, "HVM_shadow_multiplier", value)
+
+
 @call("VM.set_bios_strings")
 async def set_bios_strings(context: Context, vm_ref: str, value: dict[str, str]) -> None:
     if context.db.get("VM", vm_ref, "bios_strings"):

@@ -13,7 +13,13 @@ from xapi_lab.calls.registry import Context, call
 from xapi_lab.calls.vbd import create_vbd
 from xapi_lab.calls.vdi import clone_vdi, copy_vdi, create_vdi, destroy_vdi
 from xapi_lab.calls.vif import generated_mac, remove_vif
-from xapi_lab.calls.vm_power import drop_suspend_image, kill_machine, resume_machine, suspend_machine
+from xapi_lab.calls.vm_power import (
+    copy_suspend_image,
+    drop_suspend_image,
+    kill_machine,
+    resume_machine,
+    suspend_machine,
+)
 from xapi_lab.database import Record, new_uuid
 from xapi_lab.errors import XapiError
 from xapi_lab.operations import bad_power_state, vm_refusal
@@ -275,13 +281,21 @@ async def checkpoint(context: Context, vm_ref: str, name: str) -> str:
         db = context.db
         state, host = db.get("VM", vm_ref, "power_state"), db.get("VM", vm_ref, "resident_on")
         if state == "Suspended":
-            raise XapiError("NOT_IMPLEMENTED", "VM.checkpoint of a suspended VM")
+            return await _checkpointed(context, vm_ref, name, state)
+        if state == "Paused":
+            await context.lab.machines.unpause(db.get("VM", vm_ref, "uuid"))
         await suspend_machine(context, vm_ref)
         try:
-            new = await _snapshot(context, vm_ref, name, [], {"disk-snapshot-type": "crash_consistent"})
+            return await _checkpointed(context, vm_ref, name, state)
         finally:
             await resume_machine(context, vm_ref, host, paused=state == "Paused")
-        return new
+
+
+async def _checkpointed(context: Context, vm_ref: str, name: str, state: str) -> str:
+    new = await _snapshot(context, vm_ref, name, [], {"disk-snapshot-type": "crash_consistent"})
+    context.db.put_in_map("VM", new, "snapshot_info", "power-state-at-snapshot", state)
+    copy_suspend_image(context, vm_ref, new)
+    return new
 
 
 @call("VM.revert")
@@ -314,6 +328,8 @@ async def revert(context: Context, snapshot_ref: str) -> None:
         await _restored_disks(context, snapshot_ref, vm_ref)
         _copied_vifs(context, snapshot_ref, vm_ref, keep_mac=True)
         db.set("VM", vm_ref, "parent", snapshot_ref)
+        if saved["power_state"] == "Suspended":
+            copy_suspend_image(context, snapshot_ref, vm_ref)
 
 
 def _restore_fields(context: Context, vm_ref: str, saved: Record) -> None:
@@ -376,4 +392,5 @@ async def set_suspend_vdi(context: Context, vm_ref: str, vdi: str) -> None:
     state = context.db.get("VM", vm_ref, "power_state")
     if state != "Suspended":
         raise bad_power_state(vm_ref, ("Suspended",), state)
+    context.db.row("VDI", vdi)
     raise XapiError("NOT_IMPLEMENTED", "VM.set_suspend_VDI")

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 
 from xapi_lab import guests, memory
 from xapi_lab.calls.registry import Context, call
 from xapi_lab.database import Record, new_uuid
 from xapi_lab.errors import XapiError
 from xapi_lab.machines.contract import MachineError
-from xapi_lab.operations import VM_STATES, bad_power_state, is_pv, vdi_sharing_refusal, vm_refusal
+from xapi_lab.operations import is_pv, vdi_sharing_refusal, vm_refusal
 from xapi_lab.values import NULL
 
 GENERIC_BIOS_STRINGS = {
@@ -235,19 +236,17 @@ async def kill_machine(context: Context, vm_ref: str) -> None:
 
 @call("VM.shutdown")
 async def shutdown(context: Context, vm_ref: str) -> None:
-    refusal = vm_refusal(context.db, vm_ref, "shutdown")
-    if refusal is not None and refusal.code == "VM_BAD_POWER_STATE":
-        raise bad_power_state(vm_ref, VM_STATES["shutdown"], context.db.get("VM", vm_ref, "power_state"))
-    delay = context.db.get("VM", vm_ref, "shutdown_delay")
-    if context.db.get("VM", vm_ref, "power_state") == "Running":
-        try:
-            async with context.operation("VM", vm_ref, "clean_shutdown"):
+    async with context.operation("VM", vm_ref, "shutdown"):
+        delay = context.db.get("VM", vm_ref, "shutdown_delay")
+        refusal = vm_refusal(context.db, vm_ref, "clean_shutdown", concurrent=True)
+        if refusal is None:
+            try:
                 await _shut_down(context, vm_ref, delay or context.lab.config.shutdown_timeout)
-            return
-        except XapiError as error:
-            if error.code not in {"VM_SHUTDOWN_TIMEOUT", "VM_LACKS_FEATURE", "VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT"}:
-                raise
-    await hard_shutdown(context, vm_ref)
+                return
+            except XapiError as error:
+                if error.code != "VM_SHUTDOWN_TIMEOUT":
+                    raise
+        await kill_machine(context, vm_ref)
 
 
 @call("VM.clean_reboot")
@@ -286,8 +285,8 @@ async def power_state_reset(context: Context, vm_ref: str) -> None:
     vm = context.db.record("VM", vm_ref)
     if vm["is_control_domain"]:
         raise XapiError("CANNOT_RESET_CONTROL_DOMAIN", vm_ref)
-    if vm["power_state"] in {"Running", "Paused"}:
-        raise XapiError("DOMAIN_EXISTS", vm_ref, vm["domid"])
+    if vm["power_state"] == "Running":
+        raise XapiError("DOMAIN_EXISTS", vm_ref)
     if vm["power_state"] != "Halted":
         await kill_machine(context, vm_ref)
 
@@ -339,34 +338,49 @@ async def suspend_machine(context: Context, vm_ref: str) -> None:
     sr = _suspend_sr(context, vm)
     if sr is None:
         raise XapiError("VM_NO_SUSPEND_SR", vm_ref)
+    uuid = new_uuid()
     try:
-        await lab.machines.suspend(vm["uuid"], guests.suspend_image(lab, vm))
+        await lab.machines.suspend(vm["uuid"], guests.suspend_image(lab, uuid))
     except MachineError as error:
         raise guests.machine_failure(error) from error
-    uuid = new_uuid()
-    size = vm["memory_dynamic_max"] * 13 // 10
-    vdi = db.create(
-        "VDI",
-        {"uuid": uuid, "name_label": "Suspend image", "name_description": "Suspend image", "SR": sr, "type": "suspend",
-         "virtual_size": size, "physical_utilisation": 0, "location": uuid, "managed": True},
-    )  # fmt: skip
+    vdi = create_suspend_vdi(context, uuid, sr, vm["memory_dynamic_max"] * 13 // 10)
     guests.announce(lab, "VM_SUSPENDED", vm_ref, "suspended")
     guests.set_suspended(lab, vm_ref, vdi)
 
 
+def create_suspend_vdi(context: Context, uuid: str, sr: str, size: int) -> str:
+    """The VDI that stands for a memory image; the image itself is kept beside the SR."""
+    return context.db.create(
+        "VDI",
+        {"uuid": uuid, "name_label": "Suspend image", "name_description": "Suspend image", "SR": sr, "type": "suspend",
+         "virtual_size": size, "physical_utilisation": 0, "location": uuid, "managed": True},
+    )  # fmt: skip
+
+
+def copy_suspend_image(context: Context, source: str, target: str) -> None:
+    """Give VM `target` a copy of the memory image of the suspended VM `source`."""
+    vdi = context.db.record("VDI", context.db.get("VM", source, "suspend_VDI"))
+    uuid = new_uuid()
+    image = guests.suspend_image(context.lab, vdi["uuid"])
+    if image.exists():
+        shutil.copyfile(image, guests.suspend_image(context.lab, uuid))
+    copied = create_suspend_vdi(context, uuid, vdi["SR"], vdi["virtual_size"])
+    context.db.update("VM", target, suspend_VDI=copied, power_state="Suspended")
+
+
 def drop_suspend_image(context: Context, vm_ref: str) -> None:
     vm = context.db.record("VM", vm_ref)
-    guests.suspend_image(context.lab, vm).unlink(missing_ok=True)
     if context.db.exists("VDI", vm["suspend_VDI"]):
+        guests.suspend_image(context.lab, context.db.get("VDI", vm["suspend_VDI"], "uuid")).unlink(missing_ok=True)
         context.db.destroy("VDI", vm["suspend_VDI"])
     context.db.set("VM", vm_ref, "suspend_VDI", NULL)
 
 
 async def resume_machine(context: Context, vm_ref: str, host: str, *, paused: bool) -> None:
     lab, db = context.lab, context.db
-    vm = db.record("VM", vm_ref)
+    image = guests.suspend_image(lab, db.get("VDI", db.get("VM", vm_ref, "suspend_VDI"), "uuid"))
     try:
-        await lab.machines.resume(guests.machine_spec(lab, vm_ref), guests.suspend_image(lab, vm), paused=paused)
+        await lab.machines.resume(guests.machine_spec(lab, vm_ref), image, paused=paused)
     except MachineError as error:
         raise guests.machine_failure(error) from error
     drop_suspend_image(context, vm_ref)
@@ -386,3 +400,11 @@ async def resume_on(context: Context, vm_ref: str, host: str, start_paused: bool
     async with context.operation("VM", vm_ref, "resume_on"):
         await assert_can_boot_here(context, vm_ref, host)
         await resume_machine(context, vm_ref, host, paused=start_paused)
+
+
+@call("VM.get_boot_record")
+async def get_boot_record(context: Context, vm_ref: str) -> Record:
+    refusal = vm_refusal(context.db, vm_ref, "get_boot_record")
+    if refusal is not None:
+        raise refusal
+    return dict(context.db.record("VM", vm_ref))

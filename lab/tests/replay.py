@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: hardshell.xen contributors
+"""Send recorded calls to a lab and compare its answers: references mapped, figures of the recording's machine left out."""
+
+from __future__ import annotations
+
+import json
+import re
+import xmlrpc.client
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xapi_lab.testing import Lab
+
+_REF = re.compile(r"OpaqueRef:[0-9a-f-]{36}\Z")
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
+_EMBEDDED = re.compile(r"OpaqueRef:[0-9a-f-]{36}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+NOT_TRUTH = {
+    "VM.copy", "VDI.copy", "VM.pool_migrate", "VM.send_sysrq", "VM.send_trigger", "VM.add_to_VCPUs_params_live",
+    "VM.query_data_source", "SR.probe", "VM.s3_suspend", "VM.s3_resume", "Async.VDI.copy",
+}  # fmt: skip
+"""Calls whose recorded answers come from the recording's environment, as its README says."""
+
+
+@dataclass
+class Line:
+    file: str
+    seq: int
+    note: str
+    method: str
+    params: list[Any]
+    ok: bool
+    expected: Any
+
+
+@dataclass
+class Outcome:
+    line: Line
+    verdict: str
+    """`same`, `error` (success or error differ), `params` (error parameters) or `value` (type or shape of the result)."""
+    answer: Any
+
+
+@dataclass
+class Replay:
+    """The mapping from recorded references and uuids to the lab's, learnt from answers that stand for each other."""
+
+    lab: Lab
+    known: dict[str, str] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def run(self, lines: Iterator[Line]) -> None:
+        proxy = xmlrpc.client.ServerProxy(self.lab.url, context=self.lab.ssl_context, allow_none=True)
+        for line in lines:
+            params = [self._translated(_decoded(value)) for value in line.params]
+            try:
+                answer = getattr(proxy, line.method)(*params)
+            except (xmlrpc.client.Error, OSError, OverflowError, TypeError) as error:
+                self.outcomes.append(Outcome(line, "error", repr(error)))
+                proxy = xmlrpc.client.ServerProxy(self.lab.url, context=self.lab.ssl_context, allow_none=True)
+                continue
+            self.outcomes.append(self._judged(line, answer))
+
+    def _judged(self, line: Line, answer: dict[str, Any]) -> Outcome:
+        ok = answer["Status"] == "Success"
+        value = answer["Value"] if ok else answer["ErrorDescription"]
+        if ok != line.ok:
+            return Outcome(line, "error", value)
+        if not ok:
+            same = value[0] == line.expected[0]
+            if not same:
+                return Outcome(line, "error", value)
+            expected = [self._translated_text(text) for text in line.expected]
+            alike = len(expected) == len(value) and all(map(_alike_text, expected, value))
+            return Outcome(line, "same" if alike else "params", value)
+        self._learn(line.expected, value)
+        return Outcome(line, "same" if self._same_shape(line.expected, value) else "value", value)
+
+    def _learn(self, expected: Any, value: Any) -> None:
+        if isinstance(expected, str) and isinstance(value, str):
+            if (_REF.match(expected) and _REF.match(value)) or (_UUID.match(expected) and _UUID.match(value)):
+                self.known.setdefault(expected, value)
+        elif isinstance(expected, list) and isinstance(value, list):
+            for one, other in zip(expected, value, strict=False):
+                self._learn(one, other)
+        elif isinstance(expected, dict) and isinstance(value, dict):
+            if expected and all(_REF.match(key) for key in expected):
+                self._learn_records(expected, value)
+            else:
+                for key in expected.keys() & value.keys():
+                    self._learn(expected[key], value[key])
+
+    def _learn_records(self, expected: dict[str, Any], value: dict[str, Any]) -> None:
+        """Pair records of one class: by references known already, else by what they are called."""
+        free = dict(value)
+        for ref, record in expected.items():
+            if not isinstance(record, dict):
+                return
+            mine = self.known.get(ref)
+            if mine is None:
+                mine = next((other for other, found in free.items() if _called(found) == _called(record)), None)
+            if mine in free:
+                self.known.setdefault(ref, mine)
+                self._learn(record, free.pop(mine))
+
+    def _same_shape(self, expected: Any, value: Any) -> bool:
+        if isinstance(expected, dict) and set(expected) == {"__dateTime__"}:
+            return isinstance(value, xmlrpc.client.DateTime)
+        if isinstance(expected, dict) and isinstance(value, dict):
+            if "uuid" in expected and "uuid" in value:
+                return expected.keys() == value.keys() and all(
+                    self._same_shape(expected[key], value[key]) for key in expected
+                )
+            return True
+        if isinstance(expected, str) and isinstance(value, str):
+            return _is_number(expected) == _is_number(value) or not expected or not value
+        return type(expected) is type(value)
+
+    def _translated(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._translated_text(value)
+        if isinstance(value, list):
+            return [self._translated(item) for item in value]
+        if isinstance(value, dict):
+            translated = {self._translated_text(key): self._translated(item) for key, item in value.items()}
+            for kind in ("agent", "pvkernel"):
+                if translated.get(f"vm-data/sim-{kind}") == "1":
+                    translated["FIST/guest"] = {"agent": "agent", "pvkernel": "kernel"}[kind]
+            return translated
+        return value
+
+    def _translated_text(self, text: str) -> str:
+        if text == "xenroot":
+            return self.lab.password
+        return _EMBEDDED.sub(lambda match: self.known.get(match.group(), match.group()), text)
+
+
+def _called(record: Any) -> Any:
+    if not isinstance(record, dict):
+        return record
+    return tuple(str(record.get(name, "")) for name in ("name_label", "is_a_template", "device", "userdevice", "type"))
+
+
+def _is_number(text: str) -> bool:
+    return text.lstrip("-").isdigit()
+
+
+def _alike_text(expected: str, value: str) -> bool:
+    if expected == value or (_REF.match(expected) and _REF.match(value)):
+        return True
+    mask = _EMBEDDED.sub("*", expected), _EMBEDDED.sub("*", value)
+    return mask[0] == mask[1] or (_is_number(expected) and _is_number(value))
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == {"__dateTime__"}:
+        return xmlrpc.client.DateTime(value["__dateTime__"])
+    if isinstance(value, dict):
+        return {key: _decoded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    return value
+
+
+def lines_of(path: Path) -> Iterator[Line]:
+    """Recorded calls of a file that are the truth about XAPI."""
+    for text in path.read_text().splitlines():
+        source = json.loads(text)
+        if "http" in source or "seq" not in source or not source.get("method") or source.get("ms") is None:
+            continue
+        if source["method"] in NOT_TRUTH or "odd" in source or "transport_exception" in source:
+            continue
+        if not source["ok"] and "error" not in source:
+            continue
+        expected = source["result"] if source["ok"] else source["error"]
+        yield Line(
+            path.name, source["seq"], source.get("note", ""), source["method"], source["params"], source["ok"], expected
+        )
