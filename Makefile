@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell tests/tools/find_python.sh 3.11 3.12 3.13)
 
 export PATH := $(BIN):$(PATH)
+# This checkout, and no other copy of the collection that may be installed on the machine.
+export ANSIBLE_COLLECTIONS_PATH := $(VENV)/collections
 export PIP_ROOT_USER_ACTION := ignore
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
@@ -28,9 +30,10 @@ $(VENV)/.ready: $(VENV)/.debian requirements-dev.txt meta/ee-requirements.txt la
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --upgrade pip
 	@$(BIN)/python -m pip install -qq -r requirements-dev.txt
-	@# A link where Python keeps packages makes the collection importable under its real name.
-	@site=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
-		mkdir -p "$$site/ansible_collections/hardshell" && ln -sfn $(CURDIR) "$$site/ansible_collections/hardshell/xen"
+	@# Links make the collection importable under its real name, for Ansible and for Python.
+	@for place in $(VENV)/collections "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"; do \
+		mkdir -p "$$place/ansible_collections/hardshell" && ln -sfn $(CURDIR) "$$place/ansible_collections/hardshell/xen"; \
+	done
 	@touch $@
 
 .PHONY: versions
@@ -47,8 +50,7 @@ lint-python: dev
 
 MYPY = --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache
 lint-types: dev
-	@mkdir -p $(VENV)/types/ansible_collections/hardshell && ln -sfn $(CURDIR) $(VENV)/types/ansible_collections/hardshell/xen
-	cd $(VENV)/types && $(BIN)/mypy $(MYPY) ansible_collections/hardshell/xen/plugins
+	cd $(VENV)/collections && $(BIN)/mypy $(MYPY) ansible_collections/hardshell/xen/plugins
 	cd lab/src && $(BIN)/mypy $(MYPY) xapi_lab
 
 lint-yaml: dev

@@ -6,16 +6,20 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
+import json
+import os
 import re
+import subprocess
+import sys
+import sysconfig
 import typing as t
 from pathlib import Path
 
 import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import fragment_loader, init_plugin_loader
-from ansible.utils.plugin_docs import get_docstring
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
@@ -27,23 +31,30 @@ pytestmark = pytest.mark.parametrize("name", NAMES)
 Options = dict[str, dict[str, t.Any]]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _plugin_loader() -> None:
-    init_plugin_loader()
-
-
 def module_of(name: str) -> t.Any:
     return importlib.import_module(f"ansible_collections.hardshell.xen.plugins.modules.{name}")
 
 
+@functools.cache
+def all_documentation() -> dict[str, t.Any]:
+    command = [str(Path(sys.executable).parent / "ansible-doc"), "--json", "--type", "module"]
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": sysconfig.get_path("purelib")}
+    told = subprocess.run(
+        [*command, *(f"hardshell.xen.{name}" for name in NAMES)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    documented: dict[str, t.Any] = json.loads(told.stdout)
+    return documented
+
+
 def documentation(name: str) -> dict[str, t.Any]:
     """The module's documentation with its fragments merged in."""
-    path = ROOT / "plugins" / "modules" / f"{name}.py"
-    doc, _examples, _returns, _metadata = get_docstring(
-        str(path), fragment_loader, collection_name="hardshell.xen", plugin_type="module"
-    )
-    assert doc, f"{path} has no DOCUMENTATION that can be read"
-    return doc
+    told: dict[str, t.Any] = all_documentation()[f"hardshell.xen.{name}"]["doc"]
+    return told
 
 
 def source(name: str) -> str:
@@ -157,5 +168,7 @@ def test_it_holds_no_logic(name: str) -> None:
 
 def test_it_is_exercised_by_a_playbook_or_an_integration_test(name: str) -> None:
     used = re.compile(rf"hardshell\.xen\.{name}\b|modules import [^\n]*\b{name}\b|modules\.{name}\b")
-    files = [path for folder in EXERCISERS for path in (ROOT / folder).rglob("*") if path.suffix in {".yml", ".yaml", ".py"}]
+    files = [
+        path for folder in EXERCISERS for path in (ROOT / folder).rglob("*") if path.suffix in {".yml", ".yaml", ".py"}
+    ]
     assert any(used.search(path.read_text(encoding="utf-8")) for path in files)

@@ -25,7 +25,18 @@ LICENCE = [
     "# Copyright: hardshell.xen contributors",
 ]
 # What a user has after installing ansible-core and meta/ee-requirements.txt.
-RUN_TIME = {"ansible", "ansible_collections", "XenAPI", "cryptography", "docker", "jinja2", "jmespath", "requests", "urllib3", "yaml"}
+RUN_TIME = {
+    "ansible",
+    "ansible_collections",
+    "XenAPI",
+    "cryptography",
+    "docker",
+    "jinja2",
+    "jmespath",
+    "requests",
+    "urllib3",
+    "yaml",
+}
 PACKAGE = "ansible_collections.hardshell.xen"
 
 
@@ -76,7 +87,9 @@ def test_only_known_kinds_of_plugins() -> None:
     assert {path.name for path in PLUGINS.iterdir() if path.is_dir() and path.name != "__pycache__"} <= KINDS
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if file.startswith(("plugins/module_utils/", "plugins/plugin_utils/"))])
+@pytest.mark.parametrize(
+    "file", [file for file in FILES if file.startswith(("plugins/module_utils/", "plugins/plugin_utils/"))]
+)
 def test_shared_code_is_private(file: str) -> None:
     assert Path(file).parts[2].startswith("_")
 
@@ -84,7 +97,11 @@ def test_shared_code_is_private(file: str) -> None:
 def room_of(name: str) -> str | None:
     """The room below module_utils that a dotted name (or a path) is in."""
     parts = name.replace("/", ".").split(".")
-    return parts[parts.index("module_utils") + 1] if "module_utils" in parts and len(parts) > parts.index("module_utils") + 1 else None
+    return (
+        parts[parts.index("module_utils") + 1]
+        if "module_utils" in parts and len(parts) > parts.index("module_utils") + 1
+        else None
+    )
 
 
 # Which rooms of module_utils a room may use, besides itself.
@@ -112,13 +129,17 @@ def test_arrows_between_rooms_point_down(file: str) -> None:
 def test_module_utils_know_nothing_of_what_is_above_them(file: str) -> None:
     above = {name for name in own(file) if name.split(".")[0] not in {"module_utils"}}
     assert above == set()
-    assert not [name for name in imports(file) if name.startswith("ansible.") and not name.startswith("ansible.module_utils")]
+    assert not [
+        name for name in imports(file) if name.startswith("ansible.") and not name.startswith("ansible.module_utils")
+    ]
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file.startswith("plugins/modules/")])
 def test_a_module_imports_nothing_of_the_controller(file: str) -> None:
     assert {name.split(".")[0] for name in own(file)} <= {"module_utils"}
-    assert not [name for name in imports(file) if name.startswith("ansible.") and not name.startswith("ansible.module_utils")]
+    assert not [
+        name for name in imports(file) if name.startswith("ansible.") and not name.startswith("ansible.module_utils")
+    ]
 
 
 def test_every_action_plugin_has_its_module() -> None:

@@ -14,7 +14,11 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 TRACKED = subprocess.run(
-    ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
 ).stdout.split("\0")[:-1]
 FILES = [file for file in TRACKED if (ROOT / file).is_file()]
 PYTHON = [file for file in FILES if file.endswith(".py")]

@@ -74,7 +74,9 @@ def test_every_default_of_a_role_is_documented_with_its_value(role: str) -> None
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_is_used_by_a_playbook(role: str) -> None:
     used = re.compile(rf"(hardshell\.xen\.|name: |role: ){role}\b")
-    texts = [path.read_text(encoding="utf-8") for folder in ("playbooks", "roles") for path in (ROOT / folder).rglob("*.yml")]
+    texts = [
+        path.read_text(encoding="utf-8") for folder in ("playbooks", "roles") for path in (ROOT / folder).rglob("*.yml")
+    ]
     assert any(used.search(text) for text in texts)
 
 
