@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: hardshell.xen contributors
-"""Making and removing VMs: create, clone, copy, provision, snapshot, revert, destroy."""
+"""Making and removing VMs: create, clone, copy, provision, destroy."""
 
 from __future__ import annotations
 
@@ -13,13 +13,7 @@ from xapi_lab.calls.registry import Context, call
 from xapi_lab.calls.vbd import create_vbd
 from xapi_lab.calls.vdi import clone_vdi, copy_vdi, create_vdi, destroy_vdi
 from xapi_lab.calls.vif import generated_mac, remove_vif
-from xapi_lab.calls.vm_power import (
-    copy_suspend_image,
-    drop_suspend_image,
-    kill_machine,
-    resume_machine,
-    suspend_machine,
-)
+from xapi_lab.calls.vm_power import drop_suspend_image
 from xapi_lab.database import Record, new_uuid
 from xapi_lab.errors import XapiError
 from xapi_lab.operations import bad_power_state, vm_refusal
@@ -99,7 +93,7 @@ def _copied_metrics(context: Context, class_name: str, ref: str) -> str:
     return context.db.create(class_name, record)
 
 
-def _copied_vm(context: Context, source: str, name: str, *, snapshot: bool) -> str:
+def copied_vm(context: Context, source: str, name: str, *, snapshot: bool) -> str:
     db = context.db
     vm = db.record("VM", source)
     record = {
@@ -120,7 +114,7 @@ def _copied_vm(context: Context, source: str, name: str, *, snapshot: bool) -> s
     return db.create("VM", record)
 
 
-def _copied_vifs(context: Context, source: str, target: str, *, keep_mac: bool) -> None:
+def copied_vifs(context: Context, source: str, target: str, *, keep_mac: bool) -> None:
     db = context.db
     mac_seed = db.get("VM", target, "other_config").get("mac_seed", "")
     for vif in reversed(db.get("VM", source, "VIFs")):
@@ -133,7 +127,7 @@ def _copied_vifs(context: Context, source: str, target: str, *, keep_mac: bool) 
         db.create("VIF", record)
 
 
-def _attach_copy(context: Context, vbd: Record, vm: str, vdi: str) -> str:
+def attach_copy(context: Context, vbd: Record, vm: str, vdi: str) -> str:
     record = copy_value(vbd)
     for field in ("uuid", "allowed_operations", "current_operations", "metrics"):
         del record[field]
@@ -141,7 +135,7 @@ def _attach_copy(context: Context, vbd: Record, vm: str, vdi: str) -> str:
     return context.db.create("VBD", record)
 
 
-async def _copied_disks(context: Context, source: str, target: str, how: str, sr: str, ignored: list[str]) -> None:
+async def copied_disks(context: Context, source: str, target: str, how: str, sr: str, ignored: list[str]) -> None:
     """Give `target` the disks of `source`: cloned, copied to an SR or snapshotted; CDs keep their medium."""
     db = context.db
     made: list[str] = []
@@ -150,7 +144,7 @@ async def _copied_disks(context: Context, source: str, target: str, how: str, sr
         for number, vbd in enumerate(vbds):
             vdi = vbd["VDI"]
             if vbd["type"] != "Disk" or vdi == NULL or not db.exists("VDI", vdi):
-                _attach_copy(context, vbd, target, vdi)
+                attach_copy(context, vbd, target, vdi)
                 continue
             if vdi in ignored:
                 continue
@@ -165,7 +159,7 @@ async def _copied_disks(context: Context, source: str, target: str, how: str, sr
                 else:
                     new = await clone_vdi(context, vdi, snapshot=how == "snapshot")
             made.append(new)
-            _attach_copy(context, vbd, target, new)
+            attach_copy(context, vbd, target, new)
             context.progress((number + 1) / (len(vbds) + 1))
     except XapiError:
         destroy_vm(context, target)
@@ -176,9 +170,9 @@ async def _copied_disks(context: Context, source: str, target: str, how: str, sr
 
 
 async def _duplicate(context: Context, vm_ref: str, name: str, how: str, sr: str = NULL) -> str:
-    new = _copied_vm(context, vm_ref, name, snapshot=False)
-    await _copied_disks(context, vm_ref, new, how, sr, [])
-    _copied_vifs(context, vm_ref, new, keep_mac=False)
+    new = copied_vm(context, vm_ref, name, snapshot=False)
+    await copied_disks(context, vm_ref, new, how, sr, [])
+    copied_vifs(context, vm_ref, new, keep_mac=False)
     return new
 
 
@@ -249,108 +243,6 @@ async def set_is_a_template(context: Context, vm_ref: str, value: bool) -> None:
         if context.db.exists("VM_guest_metrics", metrics):
             context.db.destroy("VM_guest_metrics", metrics)
     context.db.set("VM", vm_ref, "is_a_template", value)
-
-
-# --- snapshots
-
-
-async def _snapshot(context: Context, vm_ref: str, name: str, ignored: list[str], info: dict[str, str]) -> str:
-    db = context.db
-    state = db.get("VM", vm_ref, "power_state")
-    new = _copied_vm(context, vm_ref, name, snapshot=True)
-    await _copied_disks(context, vm_ref, new, "snapshot", NULL, ignored)
-    _copied_vifs(context, vm_ref, new, keep_mac=True)
-    db.update(
-        "VM", new, is_a_snapshot=True, is_a_template=True, snapshot_of=vm_ref, snapshot_time=now(),
-        snapshot_info={"power-state-at-snapshot": state, **info}, parent=db.get("VM", vm_ref, "parent"),
-    )  # fmt: skip
-    db.set("VM", vm_ref, "parent", new)
-    return new
-
-
-@call("VM.snapshot")
-async def snapshot(context: Context, vm_ref: str, name: str, ignore_vdis: list[str] | None = None) -> str:
-    async with context.operation("VM", vm_ref, "snapshot"):
-        info = {"disk-snapshot-type": "crash_consistent"}
-        return await _snapshot(context, vm_ref, name, ignore_vdis or [], info)
-
-
-@call("VM.checkpoint")
-async def checkpoint(context: Context, vm_ref: str, name: str) -> str:
-    async with context.operation("VM", vm_ref, "checkpoint"):
-        db = context.db
-        state, host = db.get("VM", vm_ref, "power_state"), db.get("VM", vm_ref, "resident_on")
-        if state == "Suspended":
-            return await _checkpointed(context, vm_ref, name, state)
-        if state == "Paused":
-            await context.lab.machines.unpause(db.get("VM", vm_ref, "uuid"))
-        await suspend_machine(context, vm_ref)
-        try:
-            return await _checkpointed(context, vm_ref, name, state)
-        finally:
-            await resume_machine(context, vm_ref, host, paused=state == "Paused")
-
-
-async def _checkpointed(context: Context, vm_ref: str, name: str, state: str) -> str:
-    new = await _snapshot(context, vm_ref, name, [], {"disk-snapshot-type": "crash_consistent"})
-    context.db.put_in_map("VM", new, "snapshot_info", "power-state-at-snapshot", state)
-    copy_suspend_image(context, vm_ref, new)
-    return new
-
-
-@call("VM.revert")
-async def revert(context: Context, snapshot_ref: str) -> None:
-    db = context.db
-    refusal = vm_refusal(db, snapshot_ref, "revert")
-    if refusal is not None:
-        raise refusal
-    saved = db.record("VM", snapshot_ref)
-    vm_ref = saved["snapshot_of"]
-    if not db.exists("VM", vm_ref):
-        raise XapiError("VM_REVERT_FAILED", snapshot_ref, vm_ref)
-    async with context.operations(("VM", snapshot_ref, "revert"), ("VM", vm_ref, "power_state_reset")):
-        vm = db.record("VM", vm_ref)
-        if vm["power_state"] != "Halted":
-            await kill_machine(context, vm_ref)
-        saved_disks = {
-            db.get("VDI", vdi, "snapshot_of")
-            for vbd in saved["VBDs"]
-            if (vdi := db.get("VBD", vbd, "VDI")) != NULL and db.exists("VDI", vdi)
-        }
-        for vbd in list(vm["VBDs"]):
-            vdi = db.get("VBD", vbd, "VDI")
-            db.destroy("VBD", vbd)
-            if vdi in saved_disks and db.exists("VDI", vdi):
-                await destroy_vdi(context, vdi)
-        for vif in list(vm["VIFs"]):
-            remove_vif(context, vif)
-        _restore_fields(context, vm_ref, saved)
-        await _restored_disks(context, snapshot_ref, vm_ref)
-        _copied_vifs(context, snapshot_ref, vm_ref, keep_mac=True)
-        db.set("VM", vm_ref, "parent", snapshot_ref)
-        if saved["power_state"] == "Suspended":
-            copy_suspend_image(context, snapshot_ref, vm_ref)
-
-
-def _restore_fields(context: Context, vm_ref: str, saved: Record) -> None:
-    fields = context.lab.model.classes["VM"].fields
-    kept = {"tags", "affinity", "groups", "power_state", "name_label", "is_a_template", "last_booted_record",
-            "suspend_VDI", "is_vmss_snapshot", "is_snapshot_from_vmpp"}  # fmt: skip
-    for name, field in fields.items():
-        if field.in_constructor and name not in kept:
-            context.db.set("VM", vm_ref, name, copy_value(saved[name]))
-
-
-async def _restored_disks(context: Context, snapshot_ref: str, vm_ref: str) -> None:
-    db = context.db
-    for vbd in [db.record("VBD", ref) for ref in reversed(db.get("VM", snapshot_ref, "VBDs"))]:
-        vdi = vbd["VDI"]
-        if vbd["type"] != "Disk" or vdi == NULL or not db.exists("VDI", vdi):
-            _attach_copy(context, vbd, vm_ref, vdi)
-            continue
-        new = await clone_vdi(context, vdi, snapshot=False)
-        _attach_copy(context, vbd, vm_ref, new)
-        db.set("VDI", vdi, "snapshot_of", new)
 
 
 # --- appliance and groups
