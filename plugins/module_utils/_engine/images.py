@@ -111,7 +111,7 @@ def _registry_digest(engine: Engine, reference: Reference, image: str) -> str:
         found = engine.get(f"/distribution/{urllib.parse.quote(str(reference), safe='/:@')}/json")
     except EngineError as error:
         raise HardshellError(
-            f"image: {image} is not in the engine, and its registry does not give it: {error.message}; load it with images:, correct its name or see to the registry"
+            f"image: {image} is not in the engine, and its registry does not give it: {error.message}; load it with images:, or correct its name"
         ) from error
     return str(found["Descriptor"]["digest"])
 

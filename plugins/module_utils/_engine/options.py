@@ -6,8 +6,9 @@
 
 """What a container of a set can be told: each option once.
 
-One entry gives the check of what is written (``parse``), the value when nothing is written (``inherit`` from the image, or ``default``), the part of the engine's create request (``send``), what the engine
-reports in the same canonical form (``read``) and, where the engine can change it under a running container, the update request (``update``).
+One entry gives the check of what is written (``parse``), the value when nothing is written (``inherit`` from the image, or ``default``),
+the part of the engine's create request (``send``), what the engine reports in the same canonical form (``read``) and, where the engine
+can change it under a running container, the update request (``update``).
 Facts about what the engine reports: Docker Engine 20.10 and 28.5, API 1.41 to 1.51.
 """
 

@@ -6,7 +6,7 @@
 
 """From what a person writes for one option to its canonical value.
 
-A parser takes the option's path, for messages, and the value. Canonical values are plain, hashable where sets of them are compared, and equal exactly when the engine treats them alike.
+A parser takes the option's path, for messages, and the value. Canonical values are equal exactly when the engine treats them alike.
 """
 
 from __future__ import annotations

@@ -16,13 +16,11 @@ from .spec import SetSpec
 
 def refuse_foreign(spec: SetSpec, observed: Observed) -> None:
     """Refuse an engine with another tenant's mark, and names that are taken by what is not this set's."""
-    owners = sorted(
-        {
-            owned.tenant
-            for owned in (*observed.neighbours, *observed.networks.values())
-            if owned.tenant not in ("", spec.tenant)
-        }
-    )
+    marks = [
+        *(neighbour.tenant for neighbour in observed.neighbours),
+        *(network.tenant for network in observed.networks.values()),
+    ]
+    owners = sorted(set(marks) - {"", spec.tenant})
     if owners:
         raise HardshellError(
             f"tenant: the engine carries the mark of tenant {owners[0]!r}; a VM belongs to one tenant, so {spec.tenant!r} needs its own"

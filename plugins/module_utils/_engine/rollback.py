@@ -114,9 +114,9 @@ def take_back(before: Observed, now: Observed) -> Plan:
             started[name] = add("start", "container", name, current[name], needs)
         elif not old[name].running and current[name].running:
             mended.append(add("stop", "container", name, current[name], gone))
-    for network in now.networks.values():
-        if network.name not in before.networks and network.set:
-            gone.append(add("remove", "network", network.name, network, [*gone, *mended]))
+    for made in now.networks.values():
+        if made.name not in before.networks and made.set:
+            gone.append(add("remove", "network", made.name, made, [*gone, *mended]))
     if before.volumes is not None and now.volumes is not None:
         for name in now.volumes:
             if name not in before.volumes and now.volumes[name].get("hardshell.set"):

@@ -16,14 +16,14 @@ from ansible.module_utils.basic import missing_required_lib
 
 from .._errors import HardshellError
 
+docker: t.Any = None
+requests: t.Any = None
+CancellableStream: t.Any = None
 try:
     import docker
-    import requests
-    from docker.types import CancellableStream
+    import requests  # noqa: F401
+    from docker.types import CancellableStream  # noqa: F401
 except ImportError:
-    docker = None
-    requests = None
-    CancellableStream = None
     IMPORT_TRACEBACK: str | None = traceback.format_exc()
 else:
     IMPORT_TRACEBACK = None
@@ -33,7 +33,7 @@ OLDEST = (7, 1)
 
 def open_client(
     base_url: str,
-    timeout: float,
+    timeout: int,
     *,
     certificate: tuple[str, str] | None = None,
     verify: str | bool = True,

@@ -256,7 +256,7 @@ class SshForward:
 _ADVICE = (
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed|No .* host key is known",
-        "the host key is not the one that is pinned or known: either this is another machine, or its key was made anew; compare docker_ssh_host_key with the VM's own",
+        "the host key is not the one that is pinned or known: this is another machine, or its key is new; compare docker_ssh_host_key with the VM's",
     ),
     (
         r"no matching host key type|Unable to negotiate",

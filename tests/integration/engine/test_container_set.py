@@ -1,0 +1,225 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Create, update and remove, in check mode and for real, twice each; links; drift."""
+
+from __future__ import annotations
+
+import copy
+import typing as t
+
+import pytest
+
+from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError
+
+from .conftest import Engine
+
+pytestmark = pytest.mark.engine
+
+HEALTHY = {"test": ["CMD", "true"], "interval": "200ms"}
+SHOP: dict[str, t.Any] = {
+    "web": {"image": "box:1", "links": ["api"], "ports": ["8080:80"], "command": "httpd -f -p 80 -h /etc"},
+    "api": {"image": "box:1", "links": ["db:database"], "memory": "64MiB", "cpus": 0.5, "environment": {"TOKEN": "s3cret-token"}},
+    "db": {"image": "box:1", "volumes": ["data:/data"], "healthcheck": HEALTHY},
+}
+
+
+def shop(**changes: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The shop with other options for some members."""
+    other = copy.deepcopy(SHOP)
+    for member, options in changes.items():
+        other.setdefault(member, {}).update(options)
+    return other
+
+
+def check_then_run(engine: Engine, containers: dict[str, t.Any] | None = None, **options: t.Any) -> t.Any:
+    """Announce, do, do again: the announced changes are those done, and the second run has none. Returns the real run."""
+    before = engine.daemon.containers().keys() | engine.daemon.networks() | engine.daemon.volumes()
+    announced = engine.deploy(containers, check=True, **options)
+    assert before == engine.daemon.containers().keys() | engine.daemon.networks() | engine.daemon.volumes()
+    done = engine.deploy(containers, **options)
+    assert announced.result["changes"] == done.result["changes"]
+    assert announced.result["diff"] == done.result["diff"]
+    assert announced.members.keys() == done.members.keys()
+    for again in (engine.deploy(containers, check=True, **options), engine.deploy(containers, **options)):
+        assert again.result["changes"] == []
+        assert again.result["diff"] == {"before": "", "after": ""}
+        assert not again.changed
+    return done
+
+
+def test_the_twelve_steps(engine: Engine) -> None:
+    created = check_then_run(engine, shop())
+    assert created.changed
+    assert set(engine.daemon.running()) == {"shop_web", "shop_api", "shop_db"}
+    assert created.members["db"]["health"] == "healthy"
+    assert created.members["web"]["ports"] == ["8080:80/tcp"]
+    running = engine.daemon.running()
+
+    updated = check_then_run(engine, shop(api={"memory": "128MiB"}, web={"environment": {"COLOUR": "blue"}}))
+    assert updated.actions == [("update", "container", "api"), ("replace", "container", "web")]
+    assert engine.daemon.running()["shop_api"] == running["shop_api"]
+    assert engine.daemon.running()["shop_web"] != running["shop_web"]
+    assert engine.daemon.inspect("shop_api")["HostConfig"]["Memory"] == 128 << 20
+
+    fewer = {name: options for name, options in shop(api={"memory": "128MiB"}).items() if name != "web"}
+    assert ("remove", "container", "web") in check_then_run(engine, fewer).actions
+    assert set(engine.daemon.running()) == {"shop_api", "shop_db"}
+
+    check_then_run(engine, None, state="absent")
+    assert engine.daemon.containers() == {}
+    assert engine.daemon.networks() == set()
+    assert engine.daemon.volumes() == {"shop_data"}
+    check_then_run(engine, None, state="absent", remove_volumes=True)
+    assert engine.daemon.volumes() == set()
+
+
+def test_secrets_are_not_shown(engine: Engine) -> None:
+    created = engine.deploy(shop())
+    changed = engine.deploy(shop(api={"environment": {"TOKEN": "another-s3cret"}}))
+    assert [change["reason"] for change in changed.result["changes"]] == ["environment differs"]
+    shown = f"{created.result}{changed.result}{created.said}{changed.said}{engine.info()}"
+    assert "s3cret" not in shown
+
+
+def test_links_are_the_firewall(engine: Engine) -> None:
+    engine.deploy(shop())
+    daemon = engine.daemon
+    assert daemon.execute("shop_api", "ping", "-c1", "-w2", "database")[0] == 0
+    assert daemon.execute("shop_web", "ping", "-c1", "-w2", "api")[0] == 0
+    for unknown in ("db", "database", "shop_db"):
+        assert daemon.execute("shop_web", "ping", "-c1", "-w2", unknown)[0] != 0
+    address = engine.info()[0]["members"]["db"]["addresses"]["shop_db"]
+    assert daemon.execute("shop_web", "ping", "-c1", "-w1", address)[0] != 0
+    assert daemon.execute("shop_api", "ping", "-c1", "-w1", address)[0] == 0
+
+
+def test_a_flat_network_knows_everybody_and_aliases_stay_private(engine: Engine) -> None:
+    check_then_run(engine, shop(), network="flat")
+    daemon = engine.daemon
+    assert daemon.networks() == {"shop"}
+    assert daemon.execute("shop_web", "ping", "-c1", "-w2", "db")[0] == 0
+    assert daemon.execute("shop_api", "ping", "-c1", "-w2", "database")[0] == 0
+    assert daemon.execute("shop_web", "ping", "-c1", "-w2", "database")[0] != 0
+    check_then_run(engine, shop())
+    assert "shop" not in daemon.networks()
+
+
+def test_limits_changed_by_hand_are_seen_and_mended(engine: Engine) -> None:
+    engine.deploy(shop())
+    engine.daemon.request("POST", "/containers/shop_api/update", {"Memory": 96 << 20, "MemorySwap": 192 << 20})
+    mended = check_then_run(engine, shop())
+    assert mended.actions == [("update", "container", "api")]
+    assert mended.result["changes"][0]["before"] == {"memory": 96 << 20}
+
+
+def test_a_limit_that_was_never_asked_for_is_taken_off(engine: Engine) -> None:
+    engine.deploy(shop())
+    engine.daemon.request("POST", "/containers/shop_db/update", {"Memory": 96 << 20, "MemorySwap": 192 << 20})
+    assert check_then_run(engine, shop()).actions == [("replace", "container", "db")]
+
+
+def test_a_lost_network_is_seen_and_mended_without_a_restart(engine: Engine) -> None:
+    engine.deploy(shop())
+    daemon = engine.daemon
+    running = daemon.running()
+    daemon.request("POST", "/networks/shop_db/disconnect", {"Container": "shop_api", "Force": True})
+    assert check_then_run(engine, shop()).actions == [("connect", "connection", "api to shop_db")]
+    assert daemon.running() == running
+    assert daemon.execute("shop_api", "ping", "-c1", "-w2", "database")[0] == 0
+
+
+def test_a_lost_alias_is_seen_and_mended(engine: Engine) -> None:
+    engine.deploy(shop())
+    daemon = engine.daemon
+    daemon.request("POST", "/networks/shop_db/disconnect", {"Container": "shop_db", "Force": True})
+    daemon.request("POST", "/networks/shop_db/connect", {"Container": "shop_db"})
+    assert daemon.execute("shop_api", "ping", "-c1", "-w2", "database")[0] != 0
+    assert check_then_run(engine, shop()).actions == [("reconnect", "connection", "db to shop_db")]
+    assert daemon.execute("shop_api", "ping", "-c1", "-w2", "database")[0] == 0
+
+
+def test_a_stopped_member_is_started(engine: Engine) -> None:
+    engine.deploy(shop())
+    engine.daemon.request("POST", "/containers/shop_api/stop?t=0")
+    assert check_then_run(engine, shop()).actions == [("start", "container", "api")]
+
+
+def test_options_that_are_dropped_are_reverted(engine: Engine) -> None:
+    full = {
+        "environment": {"SECRET": "x"},
+        "labels": {"colour": "blue"},
+        "memory": "64MiB",
+        "memory_swap": "256MiB",
+        "shm_size": "32MiB",
+        "log": {"driver": "json-file", "options": {"max-size": "1m"}},
+        "user": "1000",
+        "working_dir": "/tmp/",
+        "read_only": True,
+        "tmpfs": ["/run"],
+        "cap_add": ["net_admin"],
+        "ulimits": {"nofile": 1024},
+        "init": False,
+        "hostname": "one",
+        "extra_hosts": {"gate": "10.0.0.1"},
+        "dns": ["10.0.0.2"],
+        "group_add": ["1001"],
+        "stop_grace_period": "3s",
+        "pids_limit": 100,
+        "cpu_shares": 512,
+        "sysctls": {"net.ipv4.ip_unprivileged_port_start": 1},
+        "healthcheck": {"test": "true", "interval": "200ms", "retries": 2},
+        "restart": "on-failure:3",
+        "ports": ["127.0.0.1:9000-9001:90-91/udp", "80"],
+        "security_opt": ["seccomp=unconfined"],
+        "oom_score_adj": 10,
+    }
+    check_then_run(engine, {"one": {"image": "box:1", **full}})
+    reverted = check_then_run(engine, {"one": {"image": "box:1"}})
+    differing = set(reverted.result["changes"][0]["after"])
+    assert differing == {"capabilities" if name == "cap_add" else name for name in full}
+
+
+def test_volumes_that_the_image_declares_outlive_the_container(engine: Engine) -> None:
+    check_then_run(engine, {"db": {"image": "store:1"}})
+    engine.daemon.execute("shop_db", "touch", "/data/kept")
+    check_then_run(engine, {"db": {"image": "store:1", "environment": {"A": "b"}}})
+    assert engine.daemon.execute("shop_db", "ls", "/data")[1].strip() == "kept"
+
+
+def test_a_moved_tag_is_a_change(engine: Engine) -> None:
+    engine.daemon.request("POST", "/images/box:1/tag?repo=moving&tag=latest")
+    check_then_run(engine, {"one": {"image": "moving"}})
+    engine.daemon.request("POST", "/images/box:2/tag?repo=moving&tag=latest")
+    assert check_then_run(engine, {"one": {"image": "moving"}}).actions == [("replace", "container", "one")]
+    assert engine.daemon.execute("shop_one", "env")[1].count("LEVEL=2") == 1
+
+
+def test_containers_run_without_the_rights_they_do_not_need(engine: Engine) -> None:
+    engine.deploy(shop())
+    status = engine.daemon.execute("shop_web", "cat", "/proc/1/status")[1]
+    lines = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert lines["NoNewPrivs"].strip() == "1"
+    # CHOWN 0, DAC_OVERRIDE 1, FOWNER 3, KILL 5, SETGID 6, SETUID 7, NET_BIND_SERVICE 10
+    assert int(lines["CapEff"], 16) == sum(1 << bit for bit in (0, 1, 3, 5, 6, 7, 10))
+
+
+def test_recreate_never_refuses_and_always_replaces(engine: Engine) -> None:
+    engine.deploy(shop())
+    with pytest.raises(HardshellError, match="web would have to be replaced"):
+        engine.deploy(shop(web={"environment": {"A": "1"}}), recreate="never")
+    always = engine.deploy(shop(), recreate="always")
+    assert {action for action in always.actions} == {("replace", "container", name) for name in SHOP}
+
+
+def test_info_tells_every_set(engine: Engine) -> None:
+    engine.deploy(shop())
+    engine.deploy({"one": {"image": "box:1"}}, name="other")
+    found = engine.info()
+    assert [item["name"] for item in found] == ["other", "shop"]
+    assert found[1]["members"]["api"]["links"] == ["db:database"]
+    assert found[1]["members"]["db"]["health"] == "healthy"
+    assert found[1]["leftovers"] == []
+    assert engine.info(name="shop") == found[1:]
+    assert engine.info(tenant="globex") == []
