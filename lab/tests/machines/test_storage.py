@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from xapi_lab.machines.contract import StorageError
-from xapi_lab.machines.storage import FileStorage
+from xapi_lab.machines.storage import QcowStorage
 
 MIB = 1024 * 1024
 T = TypeVar("T")
@@ -30,11 +30,11 @@ async def chunks(data: bytes, length: int = 100_000) -> AsyncIterator[bytes]:
         yield data[start : start + length]
 
 
-async def content(storage: FileStorage, uuid: str, sr: Path, format: str = "raw") -> bytes:
+async def content(storage: QcowStorage, uuid: str, sr: Path, format: str = "raw") -> bytes:
     return b"".join([chunk async for chunk in storage.read_stream(uuid, sr, format)])
 
 
-def put(storage: FileStorage, uuid: str, sr: Path, data: bytes, format: str = "raw") -> None:
+def put(storage: QcowStorage, uuid: str, sr: Path, data: bytes, format: str = "raw") -> None:
     run(storage.write_stream(uuid, sr, format, chunks(data), len(data)))
 
 
@@ -45,34 +45,34 @@ def guest_writes(path: Path, offset: int, data: int, length: int) -> None:
 
 
 @pytest.fixture
-def storage() -> FileStorage:
-    return FileStorage()
+def storage() -> QcowStorage:
+    return QcowStorage()
 
 
 def files(sr: Path) -> list[str]:
     return sorted(path.name for path in sr.iterdir())
 
 
-def test_a_new_disk_is_thin_and_reads_zeros(storage: FileStorage, tmp_path: Path) -> None:
+def test_a_new_disk_is_thin_and_reads_zeros(storage: QcowStorage, tmp_path: Path) -> None:
     run(storage.create("a", tmp_path, 4 * MIB))
     assert run(storage.physical("a", tmp_path)) == 0
     assert run(content(storage, "a", tmp_path)) == bytes(4 * MIB)
 
 
-def test_zeros_of_an_import_take_no_room(storage: FileStorage, tmp_path: Path) -> None:
+def test_zeros_of_an_import_take_no_room(storage: QcowStorage, tmp_path: Path) -> None:
     run(storage.create("a", tmp_path, 16 * MIB))
     put(storage, "a", tmp_path, b"x" * MIB + bytes(14 * MIB) + b"y" * MIB)
     assert run(storage.physical("a", tmp_path)) <= 3 * MIB
 
 
-def test_zeros_of_an_import_replace_what_was_there(storage: FileStorage, tmp_path: Path) -> None:
+def test_zeros_of_an_import_replace_what_was_there(storage: QcowStorage, tmp_path: Path) -> None:
     run(storage.create("a", tmp_path, 2 * MIB))
     put(storage, "a", tmp_path, b"x" * 2 * MIB)
     put(storage, "a", tmp_path, bytes(MIB))
     assert run(content(storage, "a", tmp_path)) == bytes(MIB) + b"x" * MIB
 
 
-def test_an_import_that_is_too_large_is_refused(storage: FileStorage, tmp_path: Path) -> None:
+def test_an_import_that_is_too_large_is_refused(storage: QcowStorage, tmp_path: Path) -> None:
     run(storage.create("a", tmp_path, MIB))
     with pytest.raises(StorageError, match="only 1048576"):
         put(storage, "a", tmp_path, b"x" * (MIB + 1))
@@ -80,7 +80,7 @@ def test_an_import_that_is_too_large_is_refused(storage: FileStorage, tmp_path: 
         run(storage.write_stream("a", tmp_path, "raw", chunks(b"x" * (MIB + 1)), None))
 
 
-def test_clones_share_a_base_and_do_not_see_one_another(storage: FileStorage, tmp_path: Path) -> None:
+def test_clones_share_a_base_and_do_not_see_one_another(storage: QcowStorage, tmp_path: Path) -> None:
     run(storage.create("a", tmp_path, 2 * MIB))
     put(storage, "a", tmp_path, b"a" * 2 * MIB)
     run(storage.clone("a", tmp_path, "b"))
@@ -90,14 +90,14 @@ def test_clones_share_a_base_and_do_not_see_one_another(storage: FileStorage, tm
     assert run(content(storage, "b", tmp_path))[:1024] == b"a" * 512 + b"B" * 512
 
 
-def test_many_clones_of_one_untouched_disk_stand_on_one_base(storage: FileStorage, tmp_path: Path) -> None:
+def test_many_clones_of_one_untouched_disk_stand_on_one_base(storage: QcowStorage, tmp_path: Path) -> None:
     run(storage.create("template", tmp_path, 2 * MIB))
     for number in range(5):
         run(storage.clone("template", tmp_path, f"clone{number}"))
     assert len(list(tmp_path.glob("base-*"))) == 1
 
 
-def test_a_base_goes_with_the_last_disk_on_it(storage: FileStorage, tmp_path: Path) -> None:
+def test_a_base_goes_with_the_last_disk_on_it(storage: QcowStorage, tmp_path: Path) -> None:
     run(storage.create("a", tmp_path, 2 * MIB))
     put(storage, "a", tmp_path, b"a" * MIB)
     run(storage.clone("a", tmp_path, "b"))
@@ -110,11 +110,11 @@ def test_a_base_goes_with_the_last_disk_on_it(storage: FileStorage, tmp_path: Pa
     assert files(tmp_path) == []
 
 
-def test_a_disk_that_is_gone_can_be_destroyed_again(storage: FileStorage, tmp_path: Path) -> None:
+def test_a_disk_that_is_gone_can_be_destroyed_again(storage: QcowStorage, tmp_path: Path) -> None:
     run(storage.destroy("a", tmp_path))
 
 
-def test_a_clone_that_was_cut_off_loses_nothing(storage: FileStorage, tmp_path: Path) -> None:
+def test_a_clone_that_was_cut_off_loses_nothing(storage: QcowStorage, tmp_path: Path) -> None:
     run(storage.create("a", tmp_path, 2 * MIB))
     put(storage, "a", tmp_path, b"a" * 2 * MIB)
     (tmp_path / "base-1.raw").hardlink_to(storage.path("a", tmp_path))
@@ -125,7 +125,7 @@ def test_a_clone_that_was_cut_off_loses_nothing(storage: FileStorage, tmp_path: 
 
 
 @pytest.mark.parametrize("cloned", [False, True])
-def test_a_disk_grows_and_never_shrinks(storage: FileStorage, tmp_path: Path, cloned: bool) -> None:
+def test_a_disk_grows_and_never_shrinks(storage: QcowStorage, tmp_path: Path, cloned: bool) -> None:
     run(storage.create("a", tmp_path, 2 * MIB))
     put(storage, "a", tmp_path, b"a" * 2 * MIB)
     if cloned:
@@ -136,7 +136,7 @@ def test_a_disk_grows_and_never_shrinks(storage: FileStorage, tmp_path: Path, cl
         run(storage.resize("a", tmp_path, 2 * MIB))
 
 
-def test_a_clone_can_be_written_over(storage: FileStorage, tmp_path: Path) -> None:
+def test_a_clone_can_be_written_over(storage: QcowStorage, tmp_path: Path) -> None:
     run(storage.create("a", tmp_path, 2 * MIB))
     put(storage, "a", tmp_path, b"a" * 2 * MIB)
     run(storage.clone("a", tmp_path, "b"))
@@ -145,7 +145,7 @@ def test_a_clone_can_be_written_over(storage: FileStorage, tmp_path: Path) -> No
     assert run(content(storage, "a", tmp_path)) == b"a" * 2 * MIB
 
 
-def test_a_copy_stands_alone_on_another_sr(storage: FileStorage, tmp_path: Path) -> None:
+def test_a_copy_stands_alone_on_another_sr(storage: QcowStorage, tmp_path: Path) -> None:
     run(storage.create("a", tmp_path / "one", 2 * MIB))
     put(storage, "a", tmp_path / "one", b"a" * MIB)
     run(storage.copy("a", tmp_path / "one", "b", tmp_path / "two"))
@@ -153,7 +153,7 @@ def test_a_copy_stands_alone_on_another_sr(storage: FileStorage, tmp_path: Path)
     assert run(content(storage, "b", tmp_path / "two")) == b"a" * MIB + bytes(MIB)
 
 
-def test_overlays_are_sound_for_qemu(storage: FileStorage, tmp_path: Path) -> None:
+def test_overlays_are_sound_for_qemu(storage: QcowStorage, tmp_path: Path) -> None:
     size = 700 * 1024 * MIB
     run(storage.create("a", tmp_path, size))
     path = run(storage.clone("a", tmp_path, "b"))
@@ -163,7 +163,7 @@ def test_overlays_are_sound_for_qemu(storage: FileStorage, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("subformat", ["dynamic", "fixed"])
-def test_a_vhd_made_by_qemu_is_imported(storage: FileStorage, tmp_path: Path, subformat: str) -> None:
+def test_a_vhd_made_by_qemu_is_imported(storage: QcowStorage, tmp_path: Path, subformat: str) -> None:
     data = bytes(MIB) + b"x" * MIB + bytes(3 * MIB) + b"y" * 1536 + bytes(MIB - 1536)
     (tmp_path / "source").write_bytes(data)
     subprocess.run(
@@ -176,7 +176,7 @@ def test_a_vhd_made_by_qemu_is_imported(storage: FileStorage, tmp_path: Path, su
     assert run(content(storage, "a", tmp_path / "sr")) == data + bytes(2 * MIB)
 
 
-def test_a_vhd_goes_out_and_comes_in_again(storage: FileStorage, tmp_path: Path) -> None:
+def test_a_vhd_goes_out_and_comes_in_again(storage: QcowStorage, tmp_path: Path) -> None:
     run(storage.create("a", tmp_path, 6 * MIB))
     put(storage, "a", tmp_path, b"z" * 3 * MIB)
     exported = run(content(storage, "a", tmp_path, "vhd"))
@@ -189,7 +189,7 @@ def test_a_vhd_goes_out_and_comes_in_again(storage: FileStorage, tmp_path: Path)
 @pytest.mark.parametrize(
     ("damage", "words"), [(lambda v: v[:-MIB], "ends inside"), (lambda v: v[:100] + b"!" + v[101:], "checksum")]
 )
-def test_a_damaged_vhd_is_refused(storage: FileStorage, tmp_path: Path, damage: Any, words: str) -> None:
+def test_a_damaged_vhd_is_refused(storage: QcowStorage, tmp_path: Path, damage: Any, words: str) -> None:
     run(storage.create("a", tmp_path, 6 * MIB))
     put(storage, "a", tmp_path, b"z" * 6 * MIB)
     exported = run(content(storage, "a", tmp_path, "vhd"))
@@ -197,7 +197,7 @@ def test_a_damaged_vhd_is_refused(storage: FileStorage, tmp_path: Path, damage: 
         put(storage, "a", tmp_path, damage(exported), "vhd")
 
 
-def test_a_vhd_larger_than_its_disk_is_refused(storage: FileStorage, tmp_path: Path) -> None:
+def test_a_vhd_larger_than_its_disk_is_refused(storage: QcowStorage, tmp_path: Path) -> None:
     run(storage.create("a", tmp_path, 6 * MIB))
     put(storage, "a", tmp_path, b"z" * 6 * MIB)
     run(storage.create("small", tmp_path, 4 * MIB))
@@ -205,7 +205,7 @@ def test_a_vhd_larger_than_its_disk_is_refused(storage: FileStorage, tmp_path: P
         put(storage, "small", tmp_path, run(content(storage, "a", tmp_path, "vhd")), "vhd")
 
 
-def test_an_unknown_disk_is_named(storage: FileStorage, tmp_path: Path) -> None:
+def test_an_unknown_disk_is_named(storage: QcowStorage, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="disk nowhere has no file"):
         run(storage.resize("nowhere", tmp_path, MIB))
 
@@ -220,7 +220,7 @@ def test_any_series_of_imports_reads_back(
     tmp_path_factory: pytest.TempPathFactory, writes: list[tuple[int, bytes, int]]
 ) -> None:
     """Each import writes zeros up to its start and a pattern from there: the model is a plain byte array."""
-    storage, sr = FileStorage(), tmp_path_factory.mktemp("sr")
+    storage, sr = QcowStorage(), tmp_path_factory.mktemp("sr")
     model = bytearray(2 * MIB)
     run(storage.create("a", sr, len(model)))
     for start, byte, length in writes:

@@ -147,6 +147,9 @@ class Machines(Protocol):
     async def stop_all(self) -> None:
         """End every machine of this lab."""
 
+    async def release(self) -> None:
+        """Let all machines run on without this lab, for a later `adopt`."""
+
 
 class Storage(Protocol):
     """The files behind VDIs; every method raises StorageError when it cannot do what it says."""

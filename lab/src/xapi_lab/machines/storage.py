@@ -26,7 +26,7 @@ BUFFER = 4 * 1024 * 1024
 _ZEROS = bytes(WRITE_UNIT)
 
 
-class FileStorage:
+class QcowStorage:
     """VDIs as files; the ``Storage`` of the contract."""
 
     def __init__(self) -> None:

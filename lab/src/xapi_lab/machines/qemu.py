@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: hardshell.xen contributors
+"""The ``qemu`` backend: every machine is a QEMU process of its own that outlives the lab.
+
+Each machine has a folder under the lab's state directory with its sockets, its console log and, for UEFI, its firmware
+variables. A lab that starts again takes its machines over through their QMP sockets (``adopt``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from . import accelerator, command_line, nat, segment
+from .command_line import disk_node, nic_netdev
+from .contract import Disk, MachineError, MachineListener, MachineSpec, Nic, Usage
+from .machine import Machine
+
+POWER_BUTTON_SECONDS = 5.0
+"""A guest that has not booted far enough loses a press of the button: press again after this time."""
+STOP_ALL_SECONDS = 60.0
+
+
+class QemuMachines:
+    """Machines of one lab; the ``Machines`` of the contract."""
+
+    def __init__(
+        self,
+        folder: Path,
+        listener: MachineListener,
+        *,
+        nat_ports: Iterable[str] = ("22", "80", "443", "2376", "8000-8099"),
+        nat_outgoing: bool = False,
+    ) -> None:
+        self._folder = folder
+        self._listener = listener
+        self._ports = nat.parse_ports(nat_ports)
+        self._outgoing = nat_outgoing
+        self._segments = segment.Segments(folder)
+        self._machines: dict[str, Machine] = {}
+        self._accelerator: accelerator.Accelerator | None = None
+
+    def folder(self, uuid: str) -> Path:
+        """Where a machine keeps its sockets and logs."""
+        return self._folder / uuid
+
+    # --- life
+
+    async def start(self, spec: MachineSpec, *, paused: bool = False) -> None:
+        machine = await self._launch(spec)
+        if not paused:
+            await machine.execute("cont")
+
+    async def resume(self, spec: MachineSpec, path: Path, *, paused: bool = False) -> None:
+        with _open_state(path, os.O_RDONLY) as state:
+            machine = await self._launch(spec, state)
+            try:
+                await machine.migrate("migrate-incoming", f"fd:{state}")
+                if not paused:
+                    await machine.execute("cont")
+            except MachineError:
+                await machine.kill()
+                raise
+
+    async def suspend(self, uuid: str, path: Path) -> None:
+        machine = self._running(uuid)
+        await machine.execute("stop")
+        try:
+            with _open_state(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as state:
+                await machine.give_descriptor("state", state)
+                await machine.migrate("migrate", "fd:state")
+        except MachineError:
+            path.unlink(missing_ok=True)
+            await machine.execute("cont")
+            raise
+        await machine.kill()
+
+    async def shutdown(self, uuid: str, timeout: float) -> bool:
+        machine = self._running(uuid)
+        machine.expect_end()
+        deadline = asyncio.get_running_loop().time() + timeout
+        while (left := deadline - asyncio.get_running_loop().time()) > 0:
+            with contextlib.suppress(MachineError):
+                await machine.execute("system_powerdown")
+            if await machine.wait_ended(min(left, POWER_BUTTON_SECONDS)):
+                return True
+        machine.expect_end(False)
+        return False
+
+    async def kill(self, uuid: str) -> None:
+        if uuid in self._machines:
+            await self._machines[uuid].kill()
+
+    async def reset(self, uuid: str) -> None:
+        await self._running(uuid).execute("system_reset")
+
+    async def pause(self, uuid: str) -> None:
+        await self._running(uuid).execute("stop")
+
+    async def unpause(self, uuid: str) -> None:
+        await self._running(uuid).execute("cont")
+
+    async def stop_all(self) -> None:
+        async def stop(uuid: str) -> None:
+            if not await self.shutdown(uuid, STOP_ALL_SECONDS):
+                await self.kill(uuid)
+
+        await asyncio.gather(*(stop(uuid) for uuid in list(self._machines)))
+
+    async def release(self) -> None:
+        """Let all machines run on without this lab."""
+        await asyncio.gather(*(machine.release() for machine in self._machines.values()))
+        self._machines.clear()
+        self._segments.close()
+
+    async def adopt(self, spec: MachineSpec) -> bool:
+        if spec.uuid in self._machines:
+            return True
+        machine = await Machine.attach(spec.uuid, self.folder(spec.uuid), self._listener)
+        if machine is None:
+            return False
+        await self._take(machine, spec)
+        return True
+
+    def _running(self, uuid: str) -> Machine:
+        try:
+            return self._machines[uuid]
+        except KeyError:
+            raise MachineError(f"machine {uuid} does not run") from None
+
+    async def _launch(self, spec: MachineSpec, state: int | None = None) -> Machine:
+        """Start the process of a machine, which does not run yet."""
+        if spec.uuid in self._machines:
+            raise MachineError(f"machine {spec.uuid} runs already")
+        folder = self.folder(spec.uuid)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if spec.firmware == "uefi":
+            _provide_firmware(folder)
+        netdevs = {nic.device: self._netdev(nic) for nic in spec.nics}
+        arguments = command_line.build(spec, await self._chosen_accelerator(), netdevs, incoming=state is not None)
+        await _run_qemu(arguments, folder, () if state is None else (state,))
+        machine = await Machine.attach(spec.uuid, folder, self._listener)
+        if machine is None:
+            raise MachineError(
+                f"machine {spec.uuid} ended as soon as it was started; see {folder / command_line.QEMU_LOG}"
+            )
+        await self._take(machine, spec)
+        return machine
+
+    async def _take(self, machine: Machine, spec: MachineSpec) -> None:
+        self._machines[spec.uuid] = machine
+        machine.on_gone = self._forget
+        machine.publish = self._publish
+        machine.nics = {nic.device: nic for nic in spec.nics}
+        for nic in spec.nics:
+            self._join(nic)
+        await machine.learn_addresses()
+
+    def _forget(self, machine: Machine) -> None:
+        self._machines.pop(machine.uuid, None)
+        for nic in machine.nics.values():
+            self._leave(nic)
+
+    async def _chosen_accelerator(self) -> accelerator.Accelerator:
+        if self._accelerator is None:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._accelerator = await accelerator.choose(self._folder / "accelerator.json")
+        return self._accelerator
+
+    # --- networks
+
+    def _netdev(self, nic: Nic) -> dict[str, Any]:
+        if nic.kind == "nat":
+            return self._nat_netdev(nic)
+        return self._segments.netdev(nic_netdev(nic.device), nic)
+
+    def _join(self, nic: Nic) -> None:
+        if nic.kind != "nat":
+            self._segments.join(nic)
+
+    def _leave(self, nic: Nic) -> None:
+        if nic.kind != "nat":
+            self._segments.leave(nic)
+
+    def _nat_netdev(self, nic: Nic) -> dict[str, Any]:
+        if nic.address is None:
+            raise MachineError(f"NIC {nic.device}: no loopback address is reserved for it")
+        nat.check_ports_are_free(nic.address, self._ports)
+        return nat.netdev(nic_netdev(nic.device), nic.address, self._ports, self._outgoing)
+
+    async def _publish(self, machine: Machine, nic: Nic, seen: str) -> str:
+        """The address at which others reach a guest that was seen to use ``seen``."""
+        if nic.kind != "nat" or nic.address is None or ipaddress.IPv4Address(seen) not in nat.subnet(nic.address):
+            return seen
+        if seen != nat.guest_address(nic.address):
+            for port in self._ports:
+                await machine.monitor(f"hostfwd_remove {nic_netdev(nic.device)} tcp:{nic.address}:{port}")
+                await machine.monitor(f"hostfwd_add {nic_netdev(nic.device)} tcp:{nic.address}:{port}-{seen}:{port}")
+        return nic.address
+
+    # --- devices
+
+    async def plug_disk(self, uuid: str, disk: Disk) -> None:
+        machine = self._running(uuid)
+        properties = command_line.disk_properties(disk)
+        await machine.execute("blockdev-add", command_line.block_node(disk))
+        try:
+            await machine.execute("device_add", properties)
+        except MachineError:
+            await machine.execute("blockdev-del", {"node-name": disk_node(disk.device)})
+            raise
+
+    async def unplug_disk(self, uuid: str, disk_device: int) -> None:
+        machine = self._running(uuid)
+        await machine.delete_device(command_line.disk_device(disk_device))
+        await machine.execute("blockdev-del", {"node-name": disk_node(disk_device)})
+
+    async def plug_nic(self, uuid: str, nic: Nic) -> None:
+        machine = self._running(uuid)
+        properties = command_line.nic_properties(nic)
+        await machine.execute("netdev_add", self._netdev(nic))
+        self._join(nic)
+        machine.nics[nic.device] = nic
+        await machine.watch_nic(nic)
+        try:
+            await machine.execute("device_add", properties)
+        except MachineError:
+            await self._drop_netdev(machine, nic.device)
+            raise
+
+    async def unplug_nic(self, uuid: str, nic_device: int) -> None:
+        machine = self._running(uuid)
+        await machine.delete_device(command_line.nic_device(nic_device))
+        await self._drop_netdev(machine, nic_device)
+
+    async def _drop_netdev(self, machine: Machine, device: int) -> None:
+        await machine.forget_nic(device)
+        await machine.execute("netdev_del", {"id": nic_netdev(device)})
+        nic = machine.nics.pop(device, None)
+        if nic is not None:
+            self._leave(nic)
+
+    async def change_medium(self, uuid: str, device: int, path: Path | None) -> None:
+        machine = self._running(uuid)
+        drive, node = command_line.disk_device(device), disk_node(device)
+        nodes = {entry["node-name"] for entry in await machine.execute("query-named-block-nodes", {"flat": True})}
+        await machine.execute("blockdev-open-tray", {"id": drive, "force": True})
+        if node in nodes:
+            await machine.execute("blockdev-remove-medium", {"id": drive})
+            await machine.execute("blockdev-del", {"node-name": node})
+        if path is not None:
+            medium = Disk("", path, path.suffix[1:] if path.suffix == ".qcow2" else "raw", device, True, True)
+            await machine.execute("blockdev-add", command_line.block_node(medium))
+            await machine.execute("blockdev-insert-medium", {"id": drive, "node-name": node})
+        await machine.execute("blockdev-close-tray", {"id": drive})
+
+    # --- usage
+
+    async def usage(self, uuid: str) -> Usage:
+        machine = self._running(uuid)
+        cpus = await machine.execute("query-cpus-fast")
+        memory = await machine.execute("query-memory-size-summary")
+        blocks = await machine.execute("query-blockstats")
+        seconds = (
+            machine.process.thread_seconds(cpu["thread-id"]) for cpu in sorted(cpus, key=lambda c: c["cpu-index"])
+        )
+        disks = {}
+        for block in blocks:
+            device = command_line.disk_number(str(block.get("qdev", "")))
+            if device is not None:
+                disks[device] = (block["stats"]["rd_bytes"], block["stats"]["wr_bytes"])
+        return Usage(tuple(seconds), memory["base-memory"], {}, disks)
+
+
+@contextlib.contextmanager
+def _open_state(path: Path, flags: int) -> Any:
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise MachineError(f"the machine's memory file {path} cannot be opened: {error.strerror}") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _provide_firmware(folder: Path) -> None:
+    variables = folder / command_line.FIRMWARE_VARIABLES
+    if not command_line.OVMF_CODE.exists():
+        raise MachineError("UEFI machines need OVMF: install the Debian package ovmf")
+    if not variables.exists():
+        shutil.copyfile(command_line.OVMF_VARIABLES, variables)
+
+
+async def _run_qemu(arguments: list[str], folder: Path, descriptors: tuple[int, ...]) -> None:
+    """Start QEMU in the background; returns when its sockets are there."""
+    log = folder / command_line.QEMU_LOG
+    log.unlink(missing_ok=True)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *arguments,
+            cwd=folder,
+            pass_fds=descriptors,
+            start_new_session=True,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except FileNotFoundError:
+        raise MachineError(f"{arguments[0]} is not installed: install the Debian package qemu-system-x86") from None
+    _, complaint = await process.communicate()
+    if process.returncode != 0:
+        complaint += log.read_bytes() if log.exists() else b""
+        raise MachineError(f"QEMU refused to start the machine: {complaint.decode(errors='replace').strip()}")
