@@ -16,6 +16,18 @@ export PYTHONDONTWRITEBYTECODE := 1
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+##### The demo
+
+.PHONY: demo demo-shell demo-down
+demo: dev ## two tenants on a lab of real QEMU machines, from nothing to a table; the second run is quick
+	@$(BIN)/python examples/run_demo.py up
+
+demo-shell: dev ## a shell with the demo's inventory, ssh and lab at hand
+	@$(BIN)/python examples/run_demo.py shell
+
+demo-down: dev ## end the demo; images stay cached
+	@$(BIN)/python examples/run_demo.py down
+
 ##### Set-up: every target below does what is missing of it
 
 .PHONY: dev
