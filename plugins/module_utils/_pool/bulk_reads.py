@@ -44,3 +44,12 @@ def snapshot_of(session: Session, *classes: str) -> dict[str, Records]:
 def read_pool(session: Session) -> Pool:
     """What the pool offers to VMs."""
     return pool_from_records(snapshot_of(session, *POOL_CLASSES))
+
+
+def held_elsewhere(session: Session, pool: Pool, vdis: Records, vbds: Records) -> frozenset[str]:
+    """Which of ``vdis`` have a VBD that is not among ``vbds``. One of a control domain does not count: XAPI makes it while it writes."""
+    unknown = sorted(vbd for vdi in vdis.values() for vbd in vdi["VBDs"] if vbd not in vbds)
+    if not unknown:
+        return frozenset()
+    others = records_where(session, "VBD", field_is("_ref", *unknown))
+    return frozenset(vbd["VDI"] for vbd in others.values() if vbd["VM"] not in pool.control_domains)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import http.client
 import time
 import traceback
@@ -162,7 +163,7 @@ class Session:
                 if self._proxy.handle is None:
                     self._log_in()
                 wire = tuple(to_wire(item() if callable(item) else item) for item in arguments)
-                return self._request(asked, lambda wire=wire: self._proxy.xenapi_request(method, wire))
+                return self._request(asked, functools.partial(self._proxy.xenapi_request, method, wire))
             except XapiError as error:
                 if error.code == "HOST_IS_SLAVE":
                     asked_already.add(self.address)

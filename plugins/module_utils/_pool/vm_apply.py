@@ -12,8 +12,6 @@ knows it, and what is removed stays to be found until all that belongs to it is 
 
 from __future__ import annotations
 
-import contextlib
-import time
 import typing as t
 
 from .._errors import HardshellError
@@ -30,13 +28,13 @@ from .sizes import rounded_to_vdi
 from .ssh_host_key import new_ssh_host_key
 from .tasks import Show, TaskTimeout, run_task
 from .upload import upload
+from .vdis import attach_vdi, create_vdi, destroy_vdi, gone_already
 from .vm_facts import Disk, Nic, Observed, Remains, Vm
 from .vm_observe import vdi_name
 from .vm_plan import ChangedVm, NewVm, RemovedVm
 from .vm_spec import VmSpec
 from .xapi_errors import XapiError
 
-DETACH_SECONDS = 60
 UPLOAD_SECONDS = 600
 _GUEST_DOES_NOT_ANSWER = frozenset(
     {"VM_LACKS_FEATURE", "VM_MISSING_PV_DRIVERS", "VM_SHUTDOWN_TIMEOUT", "VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT"}
@@ -51,6 +49,7 @@ class VmPerformer:
         self._session = session
         self._spec = spec
         self._show = show
+        self._cloned_vdis: dict[str, str] = {}
         self._use(observed.vm)
         self._performers: dict[type, t.Callable[[t.Any], None]] = {
             NewVm: self._make_vm,
@@ -120,14 +119,15 @@ class VmPerformer:
         return ref
 
     def _claim_disks(self, after: Vm) -> None:
+        """Mark and name the disks that came with the clone. The plan knows them by position only."""
         names = {disk.device: disk.name for disk in after.disks}
         for vbd in records_where(self._session, "VBD", field_is("VM", self._ref)).values():
             if vbd["type"] == "Disk" and not vbd["empty"]:
-                name = names.get(int(vbd["userdevice"]) if vbd["userdevice"].isdigit() else None)
-                self._claim_disk(vbd["VDI"], name or f"disk{vbd['userdevice']}")
-                self._call(
-                    "VDI.set_name_label", vbd["VDI"], vdi_name(self._spec.name, name or f"disk{vbd['userdevice']}")
-                )
+                position = int(vbd["userdevice"]) if vbd["userdevice"].isdigit() else None
+                name = names.get(position) or f"disk{vbd['userdevice']}"
+                self._claim_disk(vbd["VDI"], name)
+                self._call("VDI.set_name_label", vbd["VDI"], vdi_name(self._spec.name, name))
+                self._cloned_vdis[name] = vbd["VDI"]
 
     def _claim_disk(self, vdi: str, name: str) -> None:
         others = marks.without_marks(self._call("VDI.get_other_config", vdi))
@@ -190,7 +190,7 @@ class VmPerformer:
         for disk in remains.disks:
             if disk.vdi and not disk.shared:
                 self._destroy_vdi(disk.vdi)
-        with _gone_already():
+        with gone_already():
             self._call("VM.destroy", remains.ref, asked=f"destroy {remains.name!r}")
 
     def _destroy_with_disks(self, ref: str) -> None:
@@ -234,59 +234,35 @@ class VmPerformer:
             self._run("VBD.plug", vbd, asked=f"plug the disk {name!r}")
 
     def _create_vdi(self, name: str, repository: str, size: int, description: str, other_config: dict[str, str]) -> str:
-        record = {
-            "name_label": vdi_name(self._spec.name, name),
-            "name_description": description,
-            "SR": repository,
-            "virtual_size": size,
-            "type": "user",
-            "sharable": False,
-            "read_only": False,
-            "other_config": other_config,
-        }
-        return self._run("VDI.create", record, asked=f"create the disk {name!r}")
+        return create_vdi(
+            self._session,
+            name=vdi_name(self._spec.name, name),
+            description=description,
+            repository=repository,
+            size=size,
+            other_config=other_config,
+            asked=f"create the disk {name!r}",
+            show=self._show,
+        )
 
     def _attach(self, vdi: str, position: int, name: str) -> str:
-        record = {
-            "VM": self._ref,
-            "VDI": vdi,
-            "userdevice": str(position),
-            "bootable": False,
-            "mode": "RW",  # an HVM guest refuses a read-only disk
-            "type": "Disk",
-            "unpluggable": True,
-            "empty": False,
-            "other_config": {"owner": "true"},
-            "qos_algorithm_type": "",
-            "qos_algorithm_params": {},
-        }
-        ref: str = self._call("VBD.create", record, asked=f"attach the disk {name!r}")
-        return ref
+        asked = f"attach the disk {name!r}"
+        return attach_vdi(self._session, self._ref, vdi, position=position, bootable=False, asked=asked)
 
     def _change_disk(self, changed: ChangedDisk) -> None:
+        name = changed.disk.name or ""
+        vdi = changed.disk.vdi or self._cloned_vdis[name]
         if changed.size is not None:
-            self._run("VDI.resize", changed.disk.vdi, changed.size, asked=f"grow the disk {changed.disk.name!r}")
+            self._run("VDI.resize", vdi, changed.size, asked=f"grow the disk {name!r}")
         if changed.description is not None:
-            self._call("VDI.set_name_description", changed.disk.vdi, changed.description)
+            self._call("VDI.set_name_description", vdi, changed.description)
 
     def _destroy_disk(self, disk: Disk) -> None:
         if disk.vdi:
             self._destroy_vdi(disk.vdi)
 
     def _destroy_vdi(self, vdi: str) -> None:
-        """Destroy a VDI. The control domain may hold it for a moment after it was detached or written."""
-        deadline = time.monotonic() + DETACH_SECONDS
-        token = ""
-        while True:
-            try:
-                with _gone_already():
-                    self._run("VDI.destroy", vdi, asked="destroy a disk")
-                return
-            except XapiError as error:
-                if error.code != "VDI_IN_USE" or time.monotonic() > deadline:
-                    raise
-            answer = self._call("event.from", [f"vdi/{vdi}"], token, 2.0)
-            token = answer["token"]
+        destroy_vdi(self._session, vdi, self._show)
 
     # --- network interfaces
 
@@ -318,7 +294,7 @@ class VmPerformer:
     def _remove_nic(self, nic: Nic) -> None:
         if self._running and nic.plugged:
             self._run("VIF.unplug", nic.vif, asked=f"unplug the interface {nic.name!r}")
-        with _gone_already():
+        with gone_already():
             self._call("VIF.destroy", nic.vif, asked=f"remove the interface {nic.name!r}")
 
     # --- the config drive
@@ -357,16 +333,6 @@ class VmPerformer:
     def _detach_and_destroy(self, disk: Disk) -> None:
         if self._running and disk.plugged:
             self._run("VBD.unplug", disk.vbd, asked="unplug the config drive")
-        with _gone_already():
+        with gone_already():
             self._call("VBD.destroy", disk.vbd, asked="detach the config drive")
         self._destroy_disk(disk)
-
-
-@contextlib.contextmanager
-def _gone_already() -> t.Iterator[None]:
-    """What is to be removed and is not there any more is as good as removed."""
-    try:
-        yield
-    except XapiError as error:
-        if error.code not in ("HANDLE_INVALID", "VDI_MISSING"):
-            raise

@@ -19,7 +19,7 @@ import typing as t
 
 from .._errors import OptionError
 from . import marks
-from .bulk_reads import POOL_CLASSES, Records, field_is, records_where, snapshot_of
+from .bulk_reads import POOL_CLASSES, Records, field_is, held_elsewhere, records_where, snapshot_of
 from .pool_facts import Pool, near_names, one_named, pool_from_records
 from .session import NULL_REF, Record, Session
 from .vm_facts import Disk, Drive, Nic, Observed, Remains, Template, Vm
@@ -92,19 +92,10 @@ def _read_vdis(session: Session, spec: VmSpec, vbds: Records, *, all_of_them: bo
 
 
 def _held_by_others(session: Session, owner: marks.Owner, pool: Pool, vdis: Records, vbds: Records) -> frozenset[str]:
-    """Which VDIs have a VBD that is not among ``vbds``. One of a control domain does not count: XAPI makes it while it writes a disk."""
+    """Which of the VDIs that may be changed or destroyed another VM holds."""
     known = {vbd["VDI"] for vbd in vbds.values()}
-    unknown = {
-        vbd
-        for ref, vdi in vdis.items()
-        if ref in known or owner.owns(vdi["other_config"])
-        for vbd in vdi["VBDs"]
-        if vbd not in vbds
-    }
-    if not unknown:
-        return frozenset()
-    others = records_where(session, "VBD", field_is("_ref", *sorted(unknown)))
-    return frozenset(vbd["VDI"] for vbd in others.values() if vbd["VM"] not in pool.control_domains)
+    concerned = {ref: vdi for ref, vdi in vdis.items() if ref in known or owner.owns(vdi["other_config"])}
+    return held_elsewhere(session, pool, concerned, vbds)
 
 
 def _read_template(session: Session, reader: _Reader, wanted: str) -> Template:
@@ -156,7 +147,7 @@ class _Reader:
         self.vdis = vdis
         self._held_by_others = held_by_others
         self._held: set[str] = set()
-        self._sr_names = {repository.ref: repository.name for repository in pool.storage}
+        self._sr_names: dict[str, str] = {repository.ref: repository.name for repository in pool.storage}
         self._network_names = {network.ref: network.name for network in pool.networks}
 
     def vm(
@@ -222,7 +213,7 @@ class _Reader:
         return Disk(
             name=other_config.get(marks.DISK) if ours else None,
             size=int(vdi["virtual_size"]),
-            sr=self._sr_names.get(vdi["SR"], vdi["SR"]),
+            sr=self._sr_names.get(vdi["SR"], str(vdi["SR"])),
             description=vdi["name_description"],
             device=_position(vbd["userdevice"]) if vbd else None,
             uuid=vdi["uuid"],
@@ -242,7 +233,7 @@ class _Reader:
         found = [
             Nic(
                 name=vif["other_config"].get(marks.NIC),
-                network=self._network_names.get(vif["network"], vif["network"]),
+                network=self._network_names.get(vif["network"], str(vif["network"])),
                 network_ref=vif["network"],
                 mac=vif["MAC"],
                 device=int(vif["device"]),
