@@ -235,15 +235,23 @@ journal:
 import typing as t
 
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.transport import TRANSPORT_ARGUMENTS, connect
+from ansible_collections.hardshell.xen.plugins.module_utils._errors import OptionError
 from ansible_collections.hardshell.xen.plugins.module_utils._module import Context, ModuleDefinition, run_as_module
+
 
 def run(parameters: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
     from ansible_collections.hardshell.xen.plugins.module_utils._engine.converge import converge
+    from ansible_collections.hardshell.xen.plugins.module_utils._engine.empty_engine import EmptyEngine
     from ansible_collections.hardshell.xen.plugins.module_utils._engine.spec import parse
 
     spec = parse(parameters)
+    if parameters["assume_empty_engine"]:
+        if not context.check_mode:
+            raise OptionError("assume_empty_engine", True, "it is for check mode only")
+        return converge(EmptyEngine(parameters["docker_host"]), spec, context)
     with connect(parameters, warn=context.warn) as engine:
         return converge(engine, spec, context)
+
 
 DEFINITION = ModuleDefinition(
     argument_spec={
@@ -267,13 +275,16 @@ DEFINITION = ModuleDefinition(
         "remove_orphans": {"type": "bool", "default": True},
         "remove_volumes": {"type": "bool", "default": False},
         "wait_timeout": {"type": "int", "default": 300},
+        "assume_empty_engine": {"type": "bool", "default": False},
     },
     required_if=[["state", "present", ["containers"]]],
     run=run,
 )
 
+
 def main() -> None:
     run_as_module(DEFINITION)
+
 
 if __name__ == "__main__":
     main()
