@@ -24,6 +24,8 @@ from xapi_lab.tls import CA_FILE, fingerprint
 LOG = "lab.log"
 _INFO = "lab.json"
 _LOCK = "lab.lock"
+STOP_LIMIT = 120
+"""Seconds that guests and the lab may take to end."""
 START_LIMIT = 120
 """Seconds that a lab may take to answer."""
 
@@ -136,7 +138,7 @@ def stop(state_dir: Path, *, keep_machines: bool) -> bool:
     if running(state_dir) is None:
         return False
     request(state_dir, "down", keep_machines=keep_machines)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + STOP_LIMIT
     while time.monotonic() < deadline:
         if running(state_dir) is None:
             return True

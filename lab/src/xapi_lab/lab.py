@@ -82,6 +82,8 @@ class Lab:
         await asyncio.gather(*self._background, return_exceptions=True)
         if stop_machines:
             await guests.stop_all(self)
+        else:
+            await self.machines.release()
         self.save()
         self.store.close()
 
@@ -192,7 +194,7 @@ class Lab:
             self.storage = NoStorage()
             return
         from xapi_lab.machines.qemu import QemuMachines
-        from xapi_lab.machines.storage import FileStorage
+        from xapi_lab.machines.storage import QcowStorage
 
         self.machines = QemuMachines(
             self.state_dir / "machines",
@@ -200,7 +202,7 @@ class Lab:
             nat_ports=self.config.nat_ports,
             nat_outgoing=self.config.nat_outgoing,
         )
-        self.storage = FileStorage()
+        self.storage = QcowStorage()
 
     def _root_password(self) -> str:
         path = self.state_dir / "password"

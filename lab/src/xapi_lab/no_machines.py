@@ -88,6 +88,9 @@ class NoMachines:
         for uuid in list(self._running):
             await self.kill(uuid)
 
+    async def release(self) -> None:
+        await self.stop_all()
+
     def _known(self, uuid: str) -> MachineSpec:
         if uuid not in self._running:
             raise MachineError(f"machine {uuid} is not running")
