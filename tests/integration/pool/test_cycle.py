@@ -1,0 +1,131 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Create, modify and delete, each in check mode and for real, each twice."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+
+if t.TYPE_CHECKING:
+    from conftest import Pool
+
+
+def four_steps(pool: Pool, module: str, **arguments: t.Any) -> dict[str, t.Any]:
+    """Check, check, real, real: what is announced is what is done, and once done there is nothing more to do."""
+    before = pool.contents()
+    announced = pool.ok(module, check=True, **arguments)
+    assert announced["changed"]
+    assert announced["diff"]["before"] != announced["diff"]["after"]
+    assert pool.mutating_calls() == {}
+    again = pool.ok(module, check=True, **arguments)
+    assert again["changes"] == announced["changes"]
+    assert pool.contents() == before
+
+    done = pool.ok(module, **arguments)
+    assert done["changed"]
+    assert done["changes"] == announced["changes"]
+    assert done["diff"] == announced["diff"]
+    returned = next(key for key in ("vm", "image") if key in done)
+    assert (announced[returned] or {}).keys() == (done[returned] or {}).keys()
+
+    unchanged = pool.ok(module, **arguments)
+    assert not unchanged["changed"]
+    assert unchanged["changes"] == []
+    assert unchanged["diff"] == {"before": "", "after": ""}
+    assert unchanged[returned] == done[returned]
+    assert pool.mutating_calls() == {}
+    return done
+
+
+def test_vm(pool: Pool, shop: dict[str, t.Any]) -> None:
+    made = four_steps(pool, "vm", **shop, wait_for={"address": "127.0.0.0/8", "timeout": 30})["vm"]
+    assert made["power_state"] == "running"
+    assert made["address"].startswith("127.")
+    assert made["ssh_host_key"].startswith("ssh-ed25519 ")
+    record = pool.record("VM", "shop")
+    assert record["tags"] == ["tenant:acme"]
+    assert not record["is_a_template"]
+    marks = {key: value for key, value in record["other_config"].items() if key.startswith("hardshell:")}
+    assert marks.pop("hardshell:ssh-host-key") == made["ssh_host_key"]
+    assert marks == {"hardshell:tenant": "acme", "hardshell:host": "acme-shop", "hardshell:vm": record["uuid"]}
+
+    shop.update(vcpus=4, memory="2GiB", description="the shop", tags=["gold"], allow_power_cycle=True)
+    shop["disks"] = [{"name": "data", "size": "6GiB", "description": "orders"}, {"name": "logs", "size": "1GiB"}]
+    shop["networks"] = [
+        {"name": "front", "network": "Host internal management network"},
+        {"name": "back", "network": "Host internal management network", "mac": "02:00:00:00:00:01"},
+    ]
+    changed = four_steps(pool, "vm", **shop)["vm"]
+    assert changed["power_state"] == "running"
+    assert (changed["vcpus"], changed["memory"]) == (4, 2 << 30)
+    assert [(disk["name"], disk["size"]) for disk in changed["disks"]] == [("data", 6 << 30), ("logs", 1 << 30)]
+    assert [(nic["name"], nic["network"]) for nic in changed["networks"]] == [
+        ("front", "Host internal management network"),
+        ("back", "Host internal management network"),
+    ]
+    assert changed["networks"][1]["mac"] == "02:00:00:00:00:01"
+
+    four_steps(pool, "vm", name="shop", tenant="acme", host="acme-shop", config_drive={"state": "absent"})
+    assert not pool.ok("vm", **shop)["changed"], "a drive that the guest has taken is not made again"
+
+    gone = four_steps(pool, "vm", name="shop", tenant="acme", host="acme-shop", state="absent")
+    assert gone["vm"] is None
+    assert pool.left_over() == {}
+
+
+def test_image(pool: Pool, disk_image: Path) -> None:
+    made = four_steps(pool, "image", name="debian", path=str(disk_image))["image"]
+    assert made["size"] == 2 << 20
+    record = pool.record("VM", "debian")
+    assert record["is_a_template"]
+    assert "disks" not in record["other_config"]
+
+    changed = four_steps(pool, "image", name="debian", path=str(disk_image), firmware="uefi", vcpus=2, memory="2GiB")["image"]
+    assert changed["uuid"] == made["uuid"]
+
+    disk_image.write_bytes(b"another" * 100_000)
+    replaced = four_steps(pool, "image", name="debian", path=str(disk_image))["image"]
+    assert replaced["uuid"] != made["uuid"]
+
+    four_steps(pool, "image", name="debian", state="absent")
+    assert pool.left_over() == {}
+
+
+def test_session_serves_many_tasks(pool: Pool) -> None:
+    made = pool.ok("session")["session"]
+    handed_on = {"xapi_host": [made["url"]], "xapi_session": made["ref"], "xapi_password": None}
+    task = {"name": "none", "tenant": "acme", "state": "absent", **handed_on}
+    assert not pool.ok("vm", **task)["changed"]
+    assert "session.login_with_password" not in pool.calls()
+    for _twice in range(2):
+        assert not pool.ok("session", state="absent", **handed_on)["changed"]
+    result = pool.run("vm", **task)
+    assert "SESSION_INVALID" in result["msg"]
+
+
+@pytest.mark.parametrize("state", ["halted", "paused", "suspended", "running", "present"])
+@pytest.mark.parametrize("before", ["halted", "paused", "suspended", "running"])
+def test_power_states(controller_pool: Pool, shop: dict[str, t.Any], before: str, state: str) -> None:
+    pool = controller_pool
+    pool.ok("vm", **{**shop, "config_drive": None, "ssh_host_key": False, "state": before})
+    name = {"name": "shop", "tenant": "acme", "host": "acme-shop"}
+    wanted = before if state == "present" else state
+    if before == wanted:
+        assert not pool.ok("vm", **name, state=state)["changed"]
+    else:
+        four_steps(pool, "vm", **name, state=state)
+    assert pool.record("VM", "shop")["power_state"].lower() == wanted
+
+
+@pytest.mark.parametrize("before", ["halted", "paused", "suspended", "running"])
+def test_restart_ends_running_each_time(controller_pool: Pool, shop: dict[str, t.Any], before: str) -> None:
+    pool = controller_pool
+    pool.ok("vm", **{**shop, "config_drive": None, "ssh_host_key": False, "state": before})
+    for _twice in range(2):
+        assert pool.ok("vm", name="shop", tenant="acme", host="acme-shop", state="restarted")["changed"]
+        assert pool.record("VM", "shop")["power_state"] == "Running"
