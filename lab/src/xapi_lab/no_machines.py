@@ -112,7 +112,7 @@ class NoStorage:
         self._physical: dict[str, int] = {}
         self._srs: dict[str, Path] = {}
         self.digests: dict[str, str] = {}
-        """SHA-256 of the last stream written into a disk, by VDI uuid."""
+        """SHA-256 of the last stream written into a disk, by VDI uuid; of what came before a stream was cut."""
 
     async def create(self, vdi_uuid: str, sr_path: Path, virtual_size: int) -> Path:
         self._sizes[vdi_uuid] = virtual_size
@@ -151,13 +151,15 @@ class NoStorage:
         self, uuid: str, sr_path: Path, format: str, chunks: AsyncIterator[bytes], length: int | None
     ) -> None:
         digest, received, size = hashlib.sha256(), 0, self._sizes.get(uuid, 2**63)
-        async for chunk in chunks:
-            digest.update(chunk)
-            received += len(chunk)
-            if format == "raw" and received > size:
-                raise StorageError(f"the stream is longer than the disk's {size} bytes")
-        self._physical[uuid] = max(self._physical.get(uuid, 0), received)
-        self.digests[uuid] = digest.hexdigest()
+        try:
+            async for chunk in chunks:
+                digest.update(chunk)
+                received += len(chunk)
+                if format == "raw" and received > size:
+                    raise StorageError(f"the stream is longer than the disk's {size} bytes")
+        finally:
+            self._physical[uuid] = max(self._physical.get(uuid, 0), min(received, size))
+            self.digests[uuid] = digest.hexdigest()
 
     async def read_stream(self, uuid: str, sr_path: Path, format: str) -> AsyncIterator[bytes]:
         if format != "raw":
