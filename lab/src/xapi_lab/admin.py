@@ -79,7 +79,7 @@ class Admin:
         if command == "fault-add":
             return lab.faults.add(fault_from(arguments))
         if command == "fault-list":
-            return lab.faults.list()
+            return lab.faults.describe()
         if command == "fault-clear":
             return lab.faults.clear(arguments.get("number"))
         if command == "console":

@@ -84,10 +84,9 @@ def make_pool(database: Database, config: Config) -> None:
     database.update("pool", pool, default_SR=default, suspend_image_SR=default, crash_dump_SR=default)
     for host in hosts:
         database.update("host", host, suspend_image_sr=default, crash_dump_sr=default)
-        for number, (shape, network) in enumerate(
-            (shape, network) for shape, network in zip(config.networks, networks, strict=True) if shape.kind == "nat"
-        ):
-            _pif(database, host, network, number, shape)
+        nat = [network for shape, network in zip(config.networks, networks, strict=True) if shape.kind == "nat"]
+        for number, network in enumerate(nat):
+            _pif(database, host, network, number)
     for name, description in ROLES.items():
         database.create("role", {"name_label": name, "name_description": description})
     for template in templates.SHIPPED:
@@ -105,10 +104,7 @@ def after_start(database: Database, url: str) -> None:
         if "current_operations" in class_.fields:
             for ref in database.refs(class_name):
                 database.set(class_name, ref, "current_operations", {})
-    for class_name in ("VM", "VBD", "VIF", "VDI"):
-        for ref in database.refs(class_name):
-            database._mark_stale(class_name, ref)
-    database.settle()
+    database.recompute_all(("VM", "VBD", "VIF", "VDI"))
 
 
 def _host(database: Database, shape: HostShape) -> str:
@@ -191,7 +187,7 @@ def _network(database: Database, shape: NetworkShape) -> str:
     return database.create("network", {"name_label": shape.name, "bridge": bridge, "other_config": other_config})
 
 
-def _pif(database: Database, host: str, network: str, number: int, shape: NetworkShape) -> None:
+def _pif(database: Database, host: str, network: str, number: int) -> None:
     metrics = database.create(
         "PIF_metrics", {"carrier": True, "speed": 10000, "duplex": True, "vendor_name": "Lab", "device_name": "Lab NIC",
                         "last_updated": now()}

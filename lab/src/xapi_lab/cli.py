@@ -30,7 +30,9 @@ def _parser() -> argparse.ArgumentParser:
 
     up = commands.add_parser("up", parents=[common], help="start the lab, or find the one that runs")
     up.add_argument("--port", type=int, help="TLS port (default: the last one, else a free one)")
-    up.add_argument("--backend", choices=BACKENDS, help="what a VM is (default: qemu)")
+    up.add_argument(
+        "--backend", choices=BACKENDS, help="what a VM is (default: as when the pool was made, qemu at first)"
+    )
     up.add_argument("--config", type=Path, help="YAML file with the shape of the pool")
     up.add_argument("--nat-subnet", help="loopback addresses of VMs (default: 127.77.0.0/16)")
     up.add_argument("--foreground", action="store_true", help="stay in the foreground, log to standard error")

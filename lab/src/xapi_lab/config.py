@@ -56,7 +56,8 @@ class AccountShape:
 
 @dataclass(frozen=True)
 class Config:
-    backend: str = "qemu"
+    backend: str = ""
+    """What a VM is; empty: what it was when the pool was made, `qemu` at first."""
     port: int = 0
     """TLS port on loopback; 0: the one used before, else a free one."""
     address: str = "127.0.0.1"
@@ -120,7 +121,7 @@ def from_mapping(source: dict[str, Any], where: str = "configuration") -> Config
 
 
 def validated(config: Config, where: str = "configuration") -> Config:
-    if config.backend not in BACKENDS:
+    if config.backend and config.backend not in BACKENDS:
         raise ConfigError(f"{where}: backend is one of {', '.join(BACKENDS)}, not {config.backend!r}")
     if not config.hosts or not config.srs or not config.networks:
         raise ConfigError(f"{where}: a pool needs at least one of each of hosts, srs and networks")

@@ -91,7 +91,7 @@ async def _serve(state_dir: Path, config: Config) -> None:
         "username": "root",
         "password_file": str(state_dir / "password"),
         "pid": os.getpid(),
-        "backend": config.backend,
+        "backend": server.lab.config.backend,
         "state_dir": str(state_dir),
         "log": str(state_dir / LOG),
     }

@@ -242,6 +242,13 @@ class Database:
                 found.append(deletion)
         return found
 
+    def recompute_all(self, class_names: Iterable[str]) -> None:
+        """Bring the derived fields of whole classes up to date."""
+        for class_name in class_names:
+            for ref in self.tables[class_name]:
+                self._stale[class_name, ref] = None
+        self.settle()
+
     def settle(self) -> None:
         """Recompute derived fields that are out of date."""
         while self._stale:
@@ -272,9 +279,7 @@ class Database:
         """Rebuild what is not saved: order of changes and back-references."""
         self.generation = max(generation, self.generation)
         rows = [
-            (row.modified, class_name, ref)
-            for class_name, table in self.tables.items()
-            for ref, row in table.items()
+            (row.modified, class_name, ref) for class_name, table in self.tables.items() for ref, row in table.items()
         ]
         self._recent = OrderedDict(((class_name, ref), modified) for modified, class_name, ref in sorted(rows))
         for class_name, table in self.tables.items():
@@ -292,7 +297,7 @@ class Database:
     # --- inside
 
     def _complete(self, class_name: str, record: Record) -> Record:
-        complete = {}
+        complete: Record = {}
         for name, field in self.model.classes[class_name].fields.items():
             if (class_name, name) in _DERIVED:
                 complete[name] = []

@@ -86,7 +86,7 @@ class Faults:
     def clear(self, number: int | None = None) -> None:
         self._faults = [fault for fault in self._faults if number is not None and fault.id != number]
 
-    def list(self) -> list[dict[str, Any]]:
+    def describe(self) -> list[dict[str, Any]]:
         return [asdict(fault) for fault in self._faults]
 
     def matching(self, method: str) -> list[Fault]:

@@ -382,5 +382,3 @@ async def stop_all(lab: Lab) -> None:
         vm = lab.database.record("VM", vm_ref)
         if not vm["is_control_domain"] and vm["power_state"] in {"Running", "Paused"}:
             set_halted(lab, vm_ref)
-
-

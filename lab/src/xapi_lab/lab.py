@@ -9,6 +9,7 @@ import ipaddress
 import logging
 import secrets
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from xapi_lab import bootstrap, guests, model, operations
 from xapi_lab.call_log import CallLog
 from xapi_lab.calls import load_all
 from xapi_lab.calls.registry import Context
-from xapi_lab.config import Config, with_this_machine
+from xapi_lab.config import Config, ConfigError, with_this_machine
 from xapi_lab.database import Database
 from xapi_lab.faults import Faults, fault_from
 from xapi_lab.machines.contract import Machines, Storage
@@ -35,7 +36,9 @@ class Lab:
 
     def __init__(self, state_dir: Path, config: Config) -> None:
         self.state_dir = state_dir
-        self.config = with_this_machine(config)
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.store = Store(state_dir / "pool.sqlite")
+        self.config = with_this_machine(self._with_backend(config))
         self.model = model.load()
         self.call_log = CallLog()
         self.faults = Faults()
@@ -46,8 +49,6 @@ class Lab:
         self._changed: asyncio.Future[None] = self._loop.create_future()
         self._wake_scheduled = False
         self._background: set[asyncio.Task[Any]] = set()
-        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.store = Store(state_dir / "pool.sqlite")
         self.database = Database(self.model)
         self.database.refresh = operations.refresh
         self.database.touches = operations.touches
@@ -187,6 +188,17 @@ class Lab:
         guests.report_os(self, uuid, os_version)
 
     # --- inside
+
+    def _with_backend(self, config: Config) -> Config:
+        """A pool keeps the backend that it was made with: its disks belong to it."""
+        known = self.store.get("backend", config.backend or "qemu")
+        if config.backend and config.backend != known:
+            raise ConfigError(
+                f"the pool in {self.state_dir} was made with backend {known}, not {config.backend}; "
+                "use another state directory, or remove this one"
+            )
+        self.store.put("backend", known)
+        return replace(config, backend=known)
 
     def _make_backend(self) -> None:
         if self.config.backend == "none":

@@ -121,7 +121,8 @@ def _in_the_way(operation: str, current: Iterable[str]) -> list[str]:
     return blocking
 
 
-def busy(class_name: str, ref: str, operation: str, current: dict[str, str]) -> XapiError:
+def busy(class_name: str, ref: str, current: dict[str, str]) -> XapiError:
+    """The refusal that a caller waits out: other operations are under way."""
     names = list(current.values())
     refs = list(current)
     return XapiError(
@@ -170,7 +171,7 @@ def vm_refusal(database: Database, ref: str, operation: str, *, concurrent: bool
     if states and vm["power_state"] not in states:
         return bad_power_state(ref, states, vm["power_state"])
     if not concurrent and vm["current_operations"] and _in_the_way(operation, vm["current_operations"].values()):
-        return busy("VM", ref, operation, vm["current_operations"])
+        return busy("VM", ref, vm["current_operations"])
     if operation == "destroy" and is_default_template(vm) and not vm["is_a_template"]:
         return XapiError("VM_CANNOT_DELETE_DEFAULT_TEMPLATE")
     if vm["is_a_snapshot"]:
@@ -199,7 +200,7 @@ def vbd_refusal(database: Database, ref: str, operation: str) -> XapiError | Non
     vm_row = database.tables["VM"].get(vbd["VM"])
     state = vm_row.record["power_state"] if vm_row else "Halted"
     if vbd["current_operations"]:
-        return busy("VBD", ref, operation, vbd["current_operations"])
+        return busy("VBD", ref, vbd["current_operations"])
     removable = vbd["type"] in {"CD", "Floppy"}
     if operation in {"insert", "eject"}:
         if not removable:
@@ -227,9 +228,7 @@ def _plug_refusal(
         return bad_power_state(vbd["VM"], ("Running",), state)
     vm = database.row("VM", vbd["VM"]).record
     if removable and not is_pv(vm):
-        return XapiError(
-            "OPERATION_NOT_ALLOWED", "HVM CDROMs cannot be hotplugged/unplugged, only inserted or ejected"
-        )
+        return XapiError("OPERATION_NOT_ALLOWED", "HVM CDROMs cannot be hotplugged/unplugged, only inserted or ejected")
     if operation == "plug" and vbd["currently_attached"]:
         return XapiError("DEVICE_ALREADY_ATTACHED", ref)
     if operation != "plug" and not vbd["currently_attached"]:
@@ -263,7 +262,7 @@ def vif_refusal(database: Database, ref: str, operation: str) -> XapiError | Non
     vm_row = database.tables["VM"].get(vif["VM"])
     state = vm_row.record["power_state"] if vm_row else "Halted"
     if vif["current_operations"]:
-        return busy("VIF", ref, operation, vif["current_operations"])
+        return busy("VIF", ref, vif["current_operations"])
     if operation == "attach":
         return None
     if state != "Running":
@@ -285,7 +284,7 @@ def vdi_refusal(database: Database, ref: str, operation: str) -> XapiError | Non
     if vdi["current_operations"]:
         together = {"clone", "copy"}
         if not (operation in together and set(vdi["current_operations"].values()) <= together):
-            return busy("VDI", ref, operation, vdi["current_operations"])
+            return busy("VDI", ref, vdi["current_operations"])
     if sr_row is not None and not _is_attached(database, sr_row.record):
         return XapiError("SR_HAS_NO_PBDS", vdi["SR"])
     attached = [
@@ -304,9 +303,7 @@ def vdi_refusal(database: Database, ref: str, operation: str) -> XapiError | Non
 
 def _is_attached(database: Database, sr: Record) -> bool:
     return any(
-        row.record["currently_attached"]
-        for pbd in sr["PBDs"]
-        if (row := database.tables["PBD"].get(pbd)) is not None
+        row.record["currently_attached"] for pbd in sr["PBDs"] if (row := database.tables["PBD"].get(pbd)) is not None
     )
 
 

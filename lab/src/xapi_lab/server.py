@@ -99,7 +99,7 @@ class Server:
     async def _rpc(self, http_request: web.Request, *, json: bool) -> web.StreamResponse:
         length = http_request.content_length
         if length is None:
-            return internal_error("Http.Http_parse_failure(\"content-length\")")
+            return internal_error('Http.Http_parse_failure("content-length")')
         if length > LARGEST_REQUEST:
             return internal_error(f"Http_svr.Client_requested_size_over_limit({length})")
         body = await http_request.content.read(LARGEST_REQUEST) if length else b""

@@ -110,5 +110,3 @@ class Sessions:
         ]
         for ref in sorted(same, key=self._last_active.__getitem__)[:-MOST_SESSIONS_PER_ORIGINATOR]:
             self.logout(ref)
-
-

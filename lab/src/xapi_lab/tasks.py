@@ -88,9 +88,7 @@ class Tasks:
 
     def _collect(self) -> None:
         finished = [
-            (record["finished"], ref)
-            for ref, record in self._database.records("task")
-            if record["status"] != "pending"
+            (record["finished"], ref) for ref, record in self._database.records("task") if record["status"] != "pending"
         ]
         for _, ref in sorted(finished)[:-MOST_FINISHED_TASKS]:
             self._database.destroy("task", ref)

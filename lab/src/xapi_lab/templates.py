@@ -40,9 +40,7 @@ SHIPPED = (
     Template("Generic Linux BIOS", "generic-linux-bios", firmware="bios"),
     Template("Generic Linux UEFI", "generic-linux-uefi"),
 )  # fmt: skip
-_LINUX_DESCRIPTION = (
-    "Install from installation media, or clone and give it a disk image"
-)
+_LINUX_DESCRIPTION = "Install from installation media, or clone and give it a disk image"
 _PLATFORM = {"nx": "true", "acpi": "1", "apic": "true", "pae": "true", "hpet": "true"}
 
 

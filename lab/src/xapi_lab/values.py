@@ -65,9 +65,7 @@ def _failure(text: str) -> Exception:
 
 
 _INT = re.compile(r"[+-]?(0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|[0-9][0-9_]*)\Z")
-_DATE = re.compile(
-    r"(\d{4})-?(\d{2})-?(\d{2})(?:T(\d{2}):?(\d{2}):?(\d{2})(?:\.\d+)?(Z|[+-]\d{2}:?\d{2})?)?\Z"
-)
+_DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?:T(\d{2}):?(\d{2}):?(\d{2})(?:\.\d+)?(Z|[+-]\d{2}:?\d{2})?)?\Z")
 
 
 def _decode_int(value: Any) -> int:
@@ -159,7 +157,8 @@ def decode(type_: Type, value: Any) -> Any:
     if kind == "map":
         if not isinstance(value, dict):
             raise _failure(f"Expecting Rpc.Dict, but found '{describe(value)}'")
-        assert type_.item is not None and type_.key is not None
+        assert type_.item is not None
+        assert type_.key is not None
         return {str(decode(type_.key, key)): decode(type_.item, item) for key, item in value.items()}
     if kind == "record":
         if not isinstance(value, dict):

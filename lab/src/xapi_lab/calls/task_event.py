@@ -97,7 +97,8 @@ def _event(number: int, class_name: str, operation: str, ref: str, snapshot: Any
 
 
 def _collect(context: Context, wanted: _Subscription, generation: int, message_generation: int) -> list[dict[str, Any]]:
-    adds, mods = [], []
+    adds: list[dict[str, Any]] = []
+    mods: list[dict[str, Any]] = []
     for class_name, ref, row in context.db.changed_since(generation):
         if class_name in WITHOUT_EVENTS or not wanted.wants(class_name, ref):
             continue

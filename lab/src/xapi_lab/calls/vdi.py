@@ -195,9 +195,7 @@ async def copy_vdi(context: Context, vdi: str, sr: str) -> str:
     check_space(context, sr, record["physical_utilisation"])
     uuid = new_uuid()
     try:
-        await context.lab.storage.copy(
-            record["uuid"], context.lab.sr_path(record["SR"]), uuid, context.lab.sr_path(sr)
-        )
+        await context.lab.storage.copy(record["uuid"], context.lab.sr_path(record["SR"]), uuid, context.lab.sr_path(sr))
     except StorageError as error:
         raise storage_failure(error) from error
     new = _derived(context, record, uuid, sr)

@@ -27,7 +27,7 @@ def _require(context: Context, vm_ref: str, operation: str) -> None:
 def _set_limits(context: Context, vm_ref: str, **changes: int) -> None:
     vm = context.db.record("VM", vm_ref)
     names = ("memory_static_min", "memory_static_max", "memory_dynamic_min", "memory_dynamic_max")
-    limits = {name: changes.get(name, vm[name]) for name in names}
+    limits = {name: changes[name] if name in changes else int(vm[name]) for name in names}
     memory.check_order(*(limits[name] for name in names))
     context.db.update("VM", vm_ref, **limits)
     if vm["power_state"] == "Halted":

@@ -96,9 +96,7 @@ def _copied_metrics(context: Context, class_name: str, ref: str) -> str:
 def copied_vm(context: Context, source: str, name: str, *, snapshot: bool) -> str:
     db = context.db
     vm = db.record("VM", source)
-    record = {
-        field: copy_value(value) for field, value in vm.items() if field not in _RUNTIME and field != "uuid"
-    }
+    record = {field: copy_value(value) for field, value in vm.items() if field not in _RUNTIME and field != "uuid"}
     kept = {"ha_always_run", "appliance", "order", "start_delay", "shutdown_delay", "suspend_SR", "version",
             "snapshot_schedule"} if snapshot else set()  # fmt: skip
     record.update({field: copy_value(value) for field, value in _NOT_COPIED.items() if field not in kept})
@@ -148,11 +146,7 @@ async def copied_disks(context: Context, source: str, target: str, how: str, sr:
                 continue
             if vdi in ignored:
                 continue
-            if how == "copy":
-                operation = "copy"
-            else:
-                operation = "snapshot" if how == "snapshot" else "clone"
-            async with context.operation("VDI", vdi, operation):
+            async with context.operation("VDI", vdi, how):
                 if how == "copy":
                     destination = sr if db.exists("SR", sr) else db.get("VDI", vdi, "SR")
                     new = await copy_vdi(context, vdi, destination)

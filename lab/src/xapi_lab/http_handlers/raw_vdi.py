@@ -123,7 +123,7 @@ async def _early_answer(request: web.Request, task: str, headers: dict[str, str]
     )
     response.force_close()
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # type: ignore[attr-defined]
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     await response.prepare(request)
     await response.write(b"")
     return response

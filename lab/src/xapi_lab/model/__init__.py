@@ -159,6 +159,4 @@ def load() -> Model:
     """The data model that comes with the lab."""
     source = json.loads(files("xapi_lab.model").joinpath("datamodel.json").read_text())
     classes = {name: _class(name, value, source["enums"]) for name, value in source["classes"].items()}
-    return Model(
-        source["api"], source["xapi"], classes, source["errors"], {name.lower(): name for name in classes}
-    )
+    return Model(source["api"], source["xapi"], classes, source["errors"], {name.lower(): name for name in classes})
