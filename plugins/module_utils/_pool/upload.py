@@ -12,6 +12,7 @@ task alone. It sends us elsewhere with 302 when another member holds the storage
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import select
 import time
@@ -48,7 +49,7 @@ def upload(
     query = urllib.parse.urlencode({"vdi": vdi, "format": image_format, "task_id": task})
     problem = ""
     try:
-        _send(session, f"/import_raw_vdi?{query}", chunks, length, asked, show)
+        _send(session, f"/import_raw_vdi?{query}", chunks, length, asked, show, timeout)
     except (OSError, http.client.HTTPException) as error:
         # The pool hangs up when it cannot go on; the task says why.
         problem = str(error) or type(error).__name__
@@ -60,7 +61,9 @@ def upload(
         raise
 
 
-def _send(session: Session, path: str, chunks: t.Iterable[bytes], length: int, asked: str, show: Show) -> None:
+def _send(
+    session: Session, path: str, chunks: t.Iterable[bytes], length: int, asked: str, show: Show, timeout: float
+) -> None:
     address = session.address
     for _attempt in range(REDIRECTS):
         connection = VerifiedConnection(address, session.options)
@@ -81,6 +84,7 @@ def _send(session: Session, path: str, chunks: t.Iterable[bytes], length: int, a
                 answer = connection.getresponse()
             if answer.status != 200:
                 raise HardshellError(f"{asked}: {address} answered HTTP {answer.status} {answer.reason}")
+            _await_hangup(connection, timeout)
             return
         finally:
             connection.close()
@@ -108,6 +112,14 @@ def _send_body(connection: VerifiedConnection, chunks: t.Iterable[bytes], length
             shown_at = now
             rate = sent / (now - began) / MIB
             show(f"{asked}: {sent / length:.0%} of {shown(length)}, {rate:.0f} MiB/s, {now - began:.0f} s")
+
+
+def _await_hangup(connection: VerifiedConnection, timeout: float) -> None:
+    """The pool hangs up when it has read the last byte: a connection closed earlier from here may lose what is still under way."""
+    connection.sock.settimeout(timeout)
+    with contextlib.suppress(OSError):
+        while connection.sock.recv(4096):
+            pass
 
 
 def _redirected(address: Address, location: str, asked: str) -> Address:
