@@ -6,23 +6,22 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import ssl
 import typing as t
+import xmlrpc.client
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
+import XenAPI
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.hardshell.xen.plugins.action import image as image_action
-from ansible_collections.hardshell.xen.plugins.action import session as session_action
-from ansible_collections.hardshell.xen.plugins.action import vm as vm_action
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.session import is_read
-from ansible_collections.hardshell.xen.plugins.modules import image, session, vm
 from xapi_lab.testing import Lab
 
-ACTIONS = {"session": session_action.ActionModule, "vm": vm_action.ActionModule, "image": image_action.ActionModule}
-MODULES = {"session": session, "vm": vm, "image": image}
+PLUGINS = "ansible_collections.hardshell.xen.plugins"
 HARMLESS = {"session.login_with_password", "session.logout", "task.destroy"}
 SHARED = ("VM", "VDI", "VBD", "VIF", "task")
 
@@ -73,7 +72,8 @@ class Pool:
             args=arguments, check_mode=check, diff=True, no_log=False, async_val=0, environment=[], action=f"hardshell.xen.{module}"
         )
         connection = MagicMock(transport="local", become=None)
-        action = ACTIONS[module](task, connection, MagicMock(), MagicMock(), MagicMock(), MagicMock())
+        action_class = importlib.import_module(f"{PLUGINS}.action.{module}").ActionModule
+        action = action_class(task, connection, MagicMock(), MagicMock(), MagicMock(), MagicMock())
         result: dict[str, t.Any] = action.run(task_vars={"inventory_hostname": "localhost"})
         self._capsys.readouterr()
         return result
@@ -82,9 +82,19 @@ class Pool:
         self._capsys.readouterr()
         given = {**arguments, "_ansible_check_mode": check, "_ansible_diff": True}
         with patch_module_args(given), pytest.raises(SystemExit):
-            MODULES[module].main()
+            importlib.import_module(f"{PLUGINS}.modules.{module}").main()
         result: dict[str, t.Any] = json.loads(self._capsys.readouterr().out)
         return result
+
+    def call(self, method: str, *arguments: t.Any) -> t.Any:
+        """What somebody else does in the pool meanwhile."""
+        context = ssl.create_default_context(cafile=str(self.lab.ca_path))
+        session = XenAPI.Session(self.lab.url, transport=xmlrpc.client.SafeTransport(context=context))
+        session.login_with_password(self.lab.username, self.lab.password, "2.21", "somebody else")
+        try:
+            return session.xenapi_request(method, arguments)
+        finally:
+            session.logout()
 
     def calls(self) -> dict[str, int]:
         return self.lab.calls()
@@ -126,6 +136,12 @@ def pool(request: pytest.FixtureRequest, lab: Lab, capsys: pytest.CaptureFixture
 def controller_pool(lab: Lab, capsys: pytest.CaptureFixture[str]) -> Pool:
     """For what the front end has no part in."""
     return Pool(lab, "in_controller", capsys)
+
+
+@pytest.fixture
+def pool_class() -> type[Pool]:
+    """For tests that need many pools."""
+    return Pool
 
 
 @pytest.fixture

@@ -1,0 +1,86 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The playbook ``hardshell.xen.report``, run for real against pools without machines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import yaml
+from xapi_lab.testing import Lab
+
+if t.TYPE_CHECKING:
+    from conftest import Pool
+
+READS = {
+    "session.login_with_password",
+    "session.logout",
+    "event.from",
+    "VM.get_all_records_where",
+    "VDI.get_all_records_where",
+}
+
+
+def inventory(path: Path, pool: dict[str, t.Any], **tenants: list[str]) -> Path:
+    variables = {**pool, "xapi_password": pool["xapi_password"]}
+    groups = {
+        tenant: {"vars": {"tenant_name": tenant}, "hosts": dict.fromkeys(hosts, {})}
+        for tenant, hosts in tenants.items()
+    }
+    path.write_text(yaml.safe_dump({"all": {"vars": variables}, **groups}))
+    return path
+
+
+def report(folder: Path, *inventories: Path) -> tuple[int, str, dict[str, dict[str, t.Any]]]:
+    target = folder / "report.json"
+    command = [
+        str(Path(sys.executable).parent / "ansible-playbook"),
+        "hardshell.xen.report",
+        "-e",
+        f"report_file={target}",
+    ]
+    for each in inventories:
+        command += ["-i", str(each)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    rows = json.loads(target.read_text())["rows"] if target.exists() else []
+    return run.returncode, run.stdout + run.stderr, {row["vm"]: row for row in rows}
+
+
+def test_vms_there_and_not_there_in_few_calls(controller_pool: Pool, tmp_path: Path) -> None:
+    pool = controller_pool
+    disks = [{"name": "data", "size": "1GiB"}]
+    for number in range(3):
+        pool.ok("vm", name=f"shop-{number}", tenant="acme", template="Debian Bookworm 12", vcpus=2, disks=disks)
+    pool.lab.reset_calls()
+    hosts = inventory(
+        tmp_path / "hosts.yml", pool.connection(), acme=["shop-0", "shop-1", "shop-2", "shop-3"], globex=["shop-4"]
+    )
+    code, said, rows = report(tmp_path, hosts)
+    assert code == 0, said
+    states = {name: row["state"] for name, row in rows.items()}
+    assert states == {
+        "shop-0": "halted",
+        "shop-1": "halted",
+        "shop-2": "halted",
+        "shop-3": "absent",
+        "shop-4": "absent",
+    }
+    assert rows["shop-1"]["vcpus"] == 2
+    assert set(pool.calls()) == READS
+    assert sum(pool.calls().values()) == 5
+
+
+def test_a_pool_that_is_down_fails_plainly(lab: Lab, tmp_path: Path) -> None:
+    connection = {"xapi_host": ["127.0.0.1:1"], "xapi_password": "none", "xapi_ca_path": str(lab.ca_path)}
+    code, said, rows = report(tmp_path, inventory(tmp_path / "hosts.yml", connection, acme=["shop-0", "shop-1"]))
+    assert code != 0
+    assert rows == {}
+    assert said.count("[ERROR]") <= 1
+    assert "127.0.0.1:1" in said
+    assert "Traceback" not in said
