@@ -412,7 +412,16 @@ def build(image: Path, arguments: argparse.Namespace, work: Path, progress: Prog
     progress.say("Writing the boot loaders for BIOS and UEFI")
     write_bios_loader(disk, work, early_config)
     write_efi_loader(disk, work, early_config)
+    progress.say("Computing the checksum")
+    with disk.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    checksum_file(image).write_text(f"sha256:{checksum}\n", encoding="ascii")
     disk.replace(image)
+
+
+def checksum_file(image: Path) -> Path:
+    """Where the checksum of an image is kept, as ``sha256:HEX``."""
+    return image.with_suffix(".sha256")
 
 
 def cache_key(arguments: argparse.Namespace) -> str:
@@ -450,7 +459,7 @@ def main(argv: list[str]) -> int:
     image = cache / f"debian-{arguments.suite}-docker-{cache_key(arguments)}.raw"
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     try:
-        if image.exists() and not arguments.rebuild:
+        if image.exists() and checksum_file(image).exists() and not arguments.rebuild:
             progress.say("The image is in the cache")
         else:
             missing = missing_requirements(as_root=os.geteuid() == 0)
