@@ -23,7 +23,7 @@ from ..._errors import HardshellError, OptionError
 
 yaml: t.Any = None
 try:
-    import yaml  # type: ignore[no-redef]
+    import yaml
 except ImportError:
     IMPORT_TRACEBACK: str | None = traceback.format_exc()
 else:
@@ -78,9 +78,7 @@ def parse_documents(name: str, text: str) -> list[Document]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise HardshellError(
-            f"{name}{where}: {getattr(error, 'problem', None) or 'it is not YAML'}"
-        ) from None
+        raise HardshellError(f"{name}{where}: {getattr(error, 'problem', None) or 'it is not YAML'}") from None
     finally:
         loader.dispose()
     return [document(name, tree) for tree in trees if tree is not None]
@@ -137,7 +135,7 @@ class _Copy:
 
 
 def _loader() -> t.Any:
-    class Loader(yaml.SafeLoader):  # type: ignore[misc,name-defined]
+    class Loader(yaml.SafeLoader):
         yaml_implicit_resolvers: dict[str, t.Any] = {}
 
         def compose_mapping_node(self, anchor: t.Any) -> t.Any:

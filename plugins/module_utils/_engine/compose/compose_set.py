@@ -1,0 +1,147 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""Compose files, or a Compose document given inline, as the ``containers`` of a set."""
+
+from __future__ import annotations
+
+import posixpath
+import typing as t
+from dataclasses import dataclass
+
+from ..._errors import HardshellError, OptionError
+from ..links import NAME
+from .check import check
+from .interpolate import Variables
+from .load import Loader, Read
+from .merge import JSON
+from .networks import is_flat, links, networks
+from .services import Services
+
+_PULL = {"missing": "missing", "if_not_present": "missing", "always": "always", "never": "never"}
+
+
+@dataclass(frozen=True)
+class ComposeSource:
+    """What the user gives. Either ``files``, by absolute path, or ``inline``; ``env_files`` None takes the ``.env`` beside the first file, ``profiles`` None
+    what the variable COMPOSE_PROFILES says."""
+
+    files: tuple[str, ...] = ()
+    inline: t.Mapping[str, t.Any] | None = None
+    environment: t.Mapping[str, str] | None = None
+    env_files: tuple[str, ...] | None = None
+    profiles: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class ComposeSet:
+    """The set that the file describes: values for the options ``containers``, ``network`` and, where the file says it, ``pull``."""
+
+    containers: dict[str, JSON]
+    network: str
+    pull: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def compose_set(name: str, source: ComposeSource, read: Read, network: str | None = None) -> ComposeSet:
+    """The set called ``name``. ``network`` is what the user asks for beside the file. Raises HardshellError, or OptionError with the path of the key."""
+    loader = Loader(read)
+    directory = posixpath.dirname(source.files[0]) if source.files else None
+    env_files = source.env_files
+    if env_files is None:
+        env_files = tuple(loader.beside(directory)) if directory is not None else ()
+    own = Variables({**(source.environment or {}), "COMPOSE_PROJECT_NAME": name})
+    variables = own.over(loader.env_files("compose_env_files", env_files, own))
+    model = _model(loader, source, variables)
+    profiles = source.profiles
+    if profiles is None:
+        profiles = tuple(filter(None, variables.get("COMPOSE_PROFILES", "").split(",")))
+    enabled = _enabled(model, frozenset(profiles))
+    check({**model, "services": enabled})
+    if not enabled:
+        raise HardshellError(
+            "services: the Compose file holds no service that is enabled; name one, or give the profile of one"
+        )
+    found = _containers(loader, variables, directory, model, enabled, network)
+    unset = tuple(
+        f"the Compose file names the variable {item}, which is not set: it is empty" for item in variables.unset
+    )
+    return ComposeSet(found.containers, found.network, _pull(enabled), unset)
+
+
+def _model(loader: Loader, source: ComposeSource, variables: Variables) -> JSON:
+    if source.inline is not None:
+        return loader.load_inline("compose", source.inline, variables)
+    return loader.load_files(source.files, variables)
+
+
+def _containers(
+    loader: Loader,
+    variables: Variables,
+    directory: str | None,
+    model: JSON,
+    enabled: dict[str, JSON],
+    network: str | None,
+) -> ComposeSet:
+    services = Services(loader, variables, directory, list(model.get("volumes") or {}))
+    containers = {name: services.container(name, service) for name, service in enabled.items()}
+    disabled = frozenset(model.get("services") or {}) - enabled.keys()
+    for name, own in links(enabled, disabled).items():
+        containers[name].update({"links": own} if own else {})
+    connections = networks(enabled, list(model.get("networks") or {}))
+    if network == "per-link":
+        for name, own_networks in connections.items():
+            for place, aliases in own_networks.items():
+                if aliases:
+                    raise OptionError(
+                        f"services.{name}.networks.{place}.aliases",
+                        aliases,
+                        "with network=per-link write links with an alias",
+                    )
+        return ComposeSet(containers, network)
+    if is_flat(connections):
+        return ComposeSet(containers, network or "flat")
+    if network == "flat":
+        raise OptionError(
+            "network", network, "the Compose file keeps services apart, or gives them aliases, in networks of their own"
+        )
+    for name, own_networks in connections.items():
+        containers[name]["networks"] = own_networks
+    return ComposeSet(containers, "declared")
+
+
+def _enabled(model: JSON, profiles: frozenset[str]) -> dict[str, JSON]:
+    found = {}
+    for name, service in (model.get("services") or {}).items():
+        path = f"services.{name}"
+        if not isinstance(service, dict):
+            raise OptionError(path, type(service).__name__, "write a mapping with at least image")
+        own = service.get("profiles") or []
+        if own and "*" not in profiles and not profiles.intersection(map(str, own)):
+            continue
+        if not NAME.fullmatch(name):
+            raise OptionError(
+                path, name, "write a name of lower-case letters, digits and dashes, at most 63, no dash at either end"
+            )
+        found[name] = service
+    return found
+
+
+def _pull(services: t.Mapping[str, JSON]) -> str | None:
+    """The one policy of all the services that name one."""
+    found: dict[str, str] = {}
+    for name, service in services.items():
+        policy = service.get("pull_policy")
+        if policy is None:
+            continue
+        option = f"services.{name}.pull_policy"
+        if policy not in _PULL:
+            raise OptionError(option, policy, "write missing, always or never")
+        for other, before in found.items():
+            if before != _PULL[policy]:
+                raise OptionError(option, policy, f"{other} has {before}; a set has one policy")
+        found[name] = _PULL[policy]
+    return next(iter(found.values()), None)

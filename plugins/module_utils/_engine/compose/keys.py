@@ -1,0 +1,296 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""Every key of the Compose Specification and what becomes of it here.
+
+``docs/COMPOSE.md`` shows this table. A path has a star for a name that the user chooses and ``[]`` for an entry of a list. A key below a refused one
+is refused with it and has no line of its own.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Supported:
+    """The key works. ``how`` says as what, where that is not plain."""
+
+    how: str = ""
+
+
+@dataclass(frozen=True)
+class WithoutEffect:
+    """The key may stand there: the containers are the same with it and without. ``why`` says why."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The key is refused before anything is changed. ``instead`` says what would be right.
+
+    ``unless`` holds the values that ask for nothing else than what is done anyway.
+    """
+
+    instead: str
+    unless: tuple[str, ...] = ()
+
+
+Answer = Supported | WithoutEffect | Refused
+
+_FILES = "no files are put into containers: mount a directory of the VM, or build the file into the image"
+_SWARM = "that is for a cluster; a set runs on the one engine of its VM"
+_CGROUP = "container_set does not set it; of the CPU's options it has cpus, cpu_shares and cpuset"
+_BUILD = "images are built elsewhere: keep image and take this out; in an override file, build: !reset null does so"
+_NAMESPACE = "a container shares no namespace with the VM or with another container"
+_HOOK = "no command is run inside a container from outside: let the image's entrypoint do it"
+_EXTERNAL = "what the set uses belongs to the set: take external out"
+_VM_NETWORK = "containers get their addresses from the engine"
+_GPU = "no devices are asked for by capability: name the device file under devices"
+
+_HEALTHCHECK: dict[str, Answer] = {
+    key: Supported() for key in ("test", "interval", "timeout", "retries", "start_period", "start_interval", "disable")
+}
+
+SERVICE: dict[str, Answer] = {
+    "annotations": Refused("container_set does not set annotations; write labels"),
+    "attach": WithoutEffect("it is about what the compose program shows while it runs"),
+    "blkio_config": Refused("container_set does not limit block I/O"),
+    "build": Refused(_BUILD),
+    "cap_add": Supported("`cap_add`, on top of what the collection leaves a container"),
+    "cap_drop": Supported("`cap_drop`"),
+    "cgroup": Refused(_NAMESPACE, unless=("private",)),
+    "cgroup_parent": Refused("the engine's own cgroup holds the containers"),
+    "command": Supported(
+        "`command`; an empty one only beside an `entrypoint`, since the engine would take the image's"
+    ),
+    "configs": Refused(_FILES),
+    "container_name": Refused(
+        "a container is called SET_SERVICE, and others reach it by the service's name: take it out"
+    ),
+    "cpu_count": Refused("it is for Windows; write cpus"),
+    "cpu_percent": Refused("it is for Windows; write cpus"),
+    "cpu_period": Refused(_CGROUP),
+    "cpu_quota": Refused(_CGROUP),
+    "cpu_rt_period": Refused(_CGROUP),
+    "cpu_rt_runtime": Refused(_CGROUP),
+    "cpu_shares": Supported("`cpu_shares`"),
+    "cpus": Supported("`cpus`; 0 is no limit"),
+    "cpuset": Supported("`cpuset`"),
+    "credential_spec": Refused("it is for Windows"),
+    "depends_on": Supported("`links`, for the order: the provider is started, and healthy if it has a check, first"),
+    "depends_on.*.condition": Supported(
+        "`service_healthy`, and `service_started`, which waits for health too; `service_completed_successfully` is refused"
+    ),
+    "depends_on.*.required": Supported("false lets the service be one that no profile enables"),
+    "depends_on.*.restart": Refused("a provider that is replaced does not restart its consumers", unless=("false",)),
+    "deploy": Supported(),
+    "deploy.endpoint_mode": Refused(_SWARM),
+    "deploy.labels": Refused("there is no service beside its container: write labels of the service"),
+    "deploy.mode": Refused(_SWARM, unless=("replicated",)),
+    "deploy.placement": Refused(_SWARM),
+    "deploy.replicas": Refused(
+        "one container runs for each service: take it out, or repeat the service", unless=("1",)
+    ),
+    "deploy.resources": Supported(),
+    "deploy.resources.limits": Supported(),
+    "deploy.resources.limits.cpus": Supported("`cpus`"),
+    "deploy.resources.limits.memory": Supported("`memory`"),
+    "deploy.resources.limits.pids": Supported("`pids_limit`"),
+    "deploy.resources.reservations": Supported(),
+    "deploy.resources.reservations.cpus": Refused("an engine reserves no CPUs; write cpu_shares for a weight"),
+    "deploy.resources.reservations.devices": Refused(_GPU),
+    "deploy.resources.reservations.generic_resources": Refused(_SWARM),
+    "deploy.resources.reservations.memory": Supported("`memory_reservation`"),
+    "deploy.restart_policy": Supported("takes the place of `restart`"),
+    "deploy.restart_policy.condition": Supported("`none` is `no`, `any` is `always`"),
+    "deploy.restart_policy.delay": Refused("the engine chooses the pause itself"),
+    "deploy.restart_policy.max_attempts": Supported("with `on-failure`"),
+    "deploy.restart_policy.window": Refused("the engine knows no window"),
+    "deploy.rollback_config": Refused("a set is replaced, and taken back, as a whole"),
+    "deploy.update_config": Refused("a set is replaced, and taken back, as a whole"),
+    "develop": WithoutEffect("it is about watching source files, not about what runs"),
+    "device_cgroup_rules": Refused("name the device files under devices"),
+    "devices": Supported("`devices`; not CDI names"),
+    "devices[].permissions": Supported(),
+    "devices[].source": Supported(),
+    "devices[].target": Supported(),
+    "dns": Supported("`dns`"),
+    "dns_opt": Refused("container_set has dns and dns_search only"),
+    "dns_search": Supported("`dns_search`"),
+    "domainname": Supported("`domainname`"),
+    "entrypoint": Supported("`entrypoint`; an empty one sets the image's aside"),
+    "env_file": Supported("`environment`; read on the controller"),
+    "env_file[].format": Supported("`raw`, or none"),
+    "env_file[].path": Supported(),
+    "env_file[].required": Supported(),
+    "environment": Supported(
+        "`environment`; a name alone takes its value from the variables given to the task, and is left out when there is none"
+    ),
+    "expose": WithoutEffect("containers that share a network reach each other's ports anyway"),
+    "extends": Supported("from the same or another file; circles are refused"),
+    "extends.file": Supported(),
+    "extends.service": Supported(),
+    "external_links": Refused("a container reaches only members of its set"),
+    "extra_hosts": Supported("`extra_hosts`; one address for each name"),
+    "gpus": Refused(_GPU),
+    "group_add": Supported("`group_add`"),
+    "healthcheck": Supported("`healthcheck`"),
+    **{f"healthcheck.{key}": answer for key, answer in _HEALTHCHECK.items()},
+    "hostname": Supported("`hostname`"),
+    "image": Supported("`image`"),
+    "init": Supported("`init`"),
+    "ipc": Refused(_NAMESPACE, unless=("private",)),
+    "isolation": Refused("it is for Windows"),
+    "label_file": Supported("`labels`; read on the controller"),
+    "labels": Supported("`labels`"),
+    "links": Supported("`links`, with their aliases"),
+    "logging": Supported("`log`; with a driver"),
+    "logging.driver": Supported(),
+    "logging.options": Supported(),
+    "mac_address": Refused(_VM_NETWORK),
+    "mem_limit": Supported("`memory`"),
+    "mem_reservation": Supported("`memory_reservation`"),
+    "mem_swappiness": Refused("container_set does not set it; it has memswap_limit"),
+    "memswap_limit": Supported("`memory_swap`"),
+    "models": Refused("no model is run for a container"),
+    "network_mode": Refused("a container is in the networks of its set; for the VM's own network there is no way"),
+    "networks": Supported("see Networks"),
+    "networks.*.aliases": Supported(),
+    "networks.*.driver_opts": Refused(_VM_NETWORK),
+    "networks.*.gw_priority": Refused(_VM_NETWORK, unless=("0",)),
+    "networks.*.interface_name": Refused(_VM_NETWORK),
+    "networks.*.ipv4_address": Refused(f"{_VM_NETWORK}; others reach it by its name"),
+    "networks.*.ipv6_address": Refused(f"{_VM_NETWORK}; others reach it by its name"),
+    "networks.*.link_local_ips": Refused(_VM_NETWORK),
+    "networks.*.mac_address": Refused(_VM_NETWORK),
+    "networks.*.priority": WithoutEffect("it decides where a `mac_address` of the service goes, and there is none"),
+    "oom_kill_disable": Refused("a container that nothing may end can halt its VM; set mem_limit", unless=("false",)),
+    "oom_score_adj": Supported("`oom_score_adj`"),
+    "pid": Refused(_NAMESPACE),
+    "pids_limit": Supported("`pids_limit`; -1 and 0 are no limit"),
+    "platform": Refused("the image's only platform, or the VM's, is taken: name the image by the digest for it"),
+    "ports": Supported("`ports`; the range of host ports is as long as that of the container's"),
+    "ports[].app_protocol": WithoutEffect("a hint"),
+    "ports[].host_ip": Supported(),
+    "ports[].mode": WithoutEffect("without a cluster `host` and `ingress` are the same"),
+    "ports[].name": WithoutEffect("documentation"),
+    "ports[].protocol": Supported(),
+    "ports[].published": Supported(),
+    "ports[].target": Supported(),
+    "post_start": Refused(_HOOK),
+    "pre_start": Refused("no container is run before the service's own: let the image's entrypoint do it"),
+    "pre_stop": Refused(_HOOK),
+    "privileged": Supported("`privileged`, with a warning"),
+    "profiles": Supported("with `compose_profiles`"),
+    "provider": Refused("a set holds containers only"),
+    "pull_policy": Supported("`pull`, the same for all services; `missing`, `if_not_present`, `always` or `never`"),
+    "pull_refresh_after": Refused("images are pulled when they are missing, always or never"),
+    "read_only": Supported("`read_only`"),
+    "restart": Supported("`restart`; `no` unless it is written"),
+    "runtime": Refused("the engine's default runtime runs the containers"),
+    "scale": Refused("one container runs for each service: take it out, or repeat the service", unless=("1",)),
+    "secrets": Refused(_FILES),
+    "security_opt": Supported("`security_opt` and `no_new_privileges`; a seccomp profile is read on the controller"),
+    "shm_size": Supported("`shm_size`"),
+    "stdin_open": Supported("`stdin_open`"),
+    "stop_grace_period": Supported("`stop_grace_period`"),
+    "stop_signal": Supported("`stop_signal`"),
+    "storage_opt": Refused("container_set does not set options of the storage driver"),
+    "sysctls": Supported("`sysctls`"),
+    "tmpfs": Supported("`tmpfs`"),
+    "tty": Supported("`tty`"),
+    "ulimits": Supported("`ulimits`"),
+    "ulimits.*.hard": Supported(),
+    "ulimits.*.soft": Supported(),
+    "use_api_socket": Refused("whoever holds the engine's socket owns the VM", unless=("false",)),
+    "user": Supported("`user`"),
+    "userns_mode": Refused("the engine's own setting holds"),
+    "uts": Refused(_NAMESPACE),
+    "volumes": Supported("`volumes`, and `tmpfs` for that type; see Volumes"),
+    "volumes[].bind": Supported(),
+    "volumes[].bind.create_host_path": Refused("the engine makes a directory that is missing", unless=("true",)),
+    "volumes[].bind.propagation": Supported(),
+    "volumes[].bind.recursive": Refused("container_set has no option for it", unless=("enabled",)),
+    "volumes[].bind.selinux": Supported(),
+    "volumes[].consistency": WithoutEffect("Linux knows one consistency"),
+    "volumes[].image": Refused("container_set mounts no images"),
+    "volumes[].read_only": Supported(),
+    "volumes[].source": Supported(),
+    "volumes[].target": Supported(),
+    "volumes[].tmpfs": Supported(),
+    "volumes[].tmpfs.mode": Supported(),
+    "volumes[].tmpfs.size": Supported(),
+    "volumes[].type": Supported("`bind`, `volume` and `tmpfs`; others are refused"),
+    "volumes[].volume": Supported(),
+    "volumes[].volume.labels": Refused("volumes carry the collection's labels only"),
+    "volumes[].volume.nocopy": Supported(),
+    "volumes[].volume.subpath": Refused("mount the volume whole"),
+    "volumes_from": Refused("repeat the volumes under each service; an anchor or extends saves the writing"),
+    "working_dir": Supported("`working_dir`"),
+}
+
+_REST: dict[str, Answer] = {
+    "configs": WithoutEffect("that a config is there gives it to no service"),
+    "include": Supported("files on the controller"),
+    "include[].env_file": Supported(),
+    "include[].path": Supported(),
+    "include[].project_directory": Supported(),
+    "models": WithoutEffect("that a model is there gives it to no service"),
+    "name": WithoutEffect("the option `name` takes its place, as `--project-name` does"),
+    "networks": Supported("see Networks"),
+    "networks.*.attachable": WithoutEffect("on one engine every network is attachable"),
+    "networks.*.driver": Refused("the networks of a set are bridges", unless=("bridge", "default")),
+    "networks.*.driver_opts": Refused(_VM_NETWORK),
+    "networks.*.enable_ipv4": Refused(_VM_NETWORK, unless=("true",)),
+    "networks.*.enable_ipv6": Refused(_VM_NETWORK, unless=("false",)),
+    "networks.*.external": Refused(_EXTERNAL, unless=("false",)),
+    "networks.*.internal": Refused(
+        "container_set makes no internal networks; the VM's firewall is the place", unless=("false",)
+    ),
+    "networks.*.ipam": Refused(_VM_NETWORK),
+    "networks.*.labels": Refused("networks carry the collection's labels only"),
+    "networks.*.name": Refused("a network is named after its set: take it out"),
+    "secrets": WithoutEffect("that a secret is there gives it to no service"),
+    "services": Supported("`containers`; a service's name is a DNS label"),
+    "version": WithoutEffect("the specification declares it obsolete"),
+    "volumes": Supported("named volumes of the set"),
+    "volumes.*.driver": Refused("volumes are of the driver local", unless=("local", "default")),
+    "volumes.*.driver_opts": Refused("container_set makes plain volumes; mount a directory of the VM instead"),
+    "volumes.*.external": Refused(_EXTERNAL, unless=("false",)),
+    "volumes.*.labels": Refused("volumes carry the collection's labels only"),
+    "volumes.*.name": Refused("a volume is named after its set: take it out"),
+}
+
+KEYS: dict[str, Answer] = {**_REST, **{f"services.*.{key}": answer for key, answer in SERVICE.items()}}
+
+
+def answer(path: str) -> Answer | None:
+    """What becomes of the key at ``path``: its own answer, or that of the nearest key above which is refused or without effect."""
+    while path not in KEYS:
+        path, dot, _last = path.removesuffix("[]").rpartition(".")
+        path = path.removesuffix(".*")
+        if not dot:
+            return None
+        above = KEYS.get(path.removesuffix("[]"))
+        if isinstance(above, (Refused, WithoutEffect)):
+            return above
+    return KEYS[path]
+
+
+def children(path: str) -> frozenset[str]:
+    """The keys directly below ``path`` ("" is the top)."""
+    start = f"{path}." if path else ""
+    return frozenset(
+        key.removeprefix(start).partition(".")[0].removesuffix("[]") for key in KEYS if key.startswith(start)
+    ) - {"*"}
+
+
+def kinds() -> t.Mapping[type, str]:
+    """What the three answers are called where people read them."""
+    return {Supported: "yes", WithoutEffect: "no effect", Refused: "refused"}

@@ -1,0 +1,102 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""Who reaches whom in a Compose model, and what starts first, as links and networks of ``container_set``.
+
+In Compose a shared network lets services reach each other, both ways, and ``depends_on`` orders them; a link here does both, one way. So the file's
+networks are kept: one common network is ``network: flat``, several are ``network: declared``, and in both a link adds order and an alias only. With
+``network: per-link`` what a service depends on or links to is all that it reaches.
+"""
+
+from __future__ import annotations
+
+import difflib
+import typing as t
+
+from ..._errors import HardshellError, OptionError
+from .. import parsers
+from ..links import find_cycle, parse_link
+
+JSON = dict[str, t.Any]
+
+DEFAULT = "default"
+_CONDITIONS = ("service_started", "service_healthy")
+
+
+def links(services: t.Mapping[str, JSON], disabled: t.Container[str]) -> dict[str, list[str]]:
+    """The links of each service, from ``depends_on`` and ``links``. ``disabled`` are the services that no profile enables."""
+    found = {name: _links(name, service, services, disabled) for name, service in services.items()}
+    cycle = find_cycle({name: [link.partition(":")[0] for link in own] for name, own in found.items()})
+    if cycle:
+        raise HardshellError(
+            f"services: they depend on each other, {' -> '.join(cycle)}, so none can start first; take one dependency out"
+        )
+    return found
+
+
+def _links(name: str, service: JSON, services: t.Mapping[str, JSON], disabled: t.Container[str]) -> list[str]:
+    found: dict[str, None] = {}
+    for provider, given in (service.get("depends_on") or {}).items():
+        option = f"services.{name}.depends_on.{provider}"
+        setting = given or {}
+        condition = setting.get("condition", "service_started")
+        if condition not in _CONDITIONS:
+            raise OptionError(f"{option}.condition", condition, f"write {' or '.join(_CONDITIONS)}")
+        required = parsers.boolean(f"{option}.required", setting.get("required", True))
+        if provider in disabled and not required:
+            continue
+        _known(option, provider, name, services, disabled)
+        found[provider] = None
+    for index, item in enumerate(service.get("links") or []):
+        option = f"services.{name}.links[{index}]"
+        _known(option, str(item).partition(":")[0], name, services, disabled)
+        found[str(parse_link(option, item))] = None
+    return list(found)
+
+
+def _known(
+    option: str, provider: str, consumer: str, services: t.Mapping[str, JSON], disabled: t.Container[str]
+) -> None:
+    if provider == consumer:
+        raise OptionError(option, provider, "a service does not depend on itself")
+    if provider in disabled:
+        raise OptionError(option, provider, "no profile that is given enables this service")
+    if provider not in services:
+        near = difflib.get_close_matches(provider, services, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it holds {', '.join(sorted(services))}"
+        raise OptionError(option, provider, f"the file holds no such service; {hint}")
+
+
+def networks(services: t.Mapping[str, JSON], declared: t.Collection[str]) -> dict[str, dict[str, list[str]]]:
+    """The networks of each service and its aliases there. ``declared`` are those of the file's top."""
+    found = {}
+    for name, service in services.items():
+        own = service.get("networks") or {DEFAULT: None}
+        for network in own:
+            if network != DEFAULT and network not in declared:
+                near = difflib.get_close_matches(network, declared, 1)
+                hint = f"did you mean {near[0]!r}?" if near else "declare it under networks at the top of the file"
+                raise OptionError(
+                    f"services.{name}.networks.{network}", network, f"the file has no such network; {hint}"
+                )
+        found[name] = {
+            network: _aliases(f"services.{name}.networks.{network}.aliases", setting)
+            for network, setting in own.items()
+        }
+    return found
+
+
+def _aliases(option: str, setting: JSON | None) -> list[str]:
+    return [
+        parse_link(f"{option}[{index}]", alias).alias
+        for index, alias in enumerate((setting or {}).get("aliases") or [])
+    ]
+
+
+def is_flat(connections: t.Mapping[str, t.Mapping[str, list[str]]]) -> bool:
+    """Whether every service is in the same one network, under its own name."""
+    in_use = {network for own in connections.values() for network in own}
+    return len(in_use) == 1 and not any(aliases for own in connections.values() for aliases in own.values())

@@ -1,0 +1,124 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""Volumes of a service: both forms, as ``container_set`` writes them."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ..._errors import OptionError
+from .. import parsers
+from ..mounts import ENGINE_SOCKETS, VOLUME_NAME, parse_mount
+from ..quantities import parse_size
+
+# What Docker Desktop once made of a bind mount; Linux knows one consistency.
+_CONSISTENCIES = frozenset({"consistent", "cached", "delegated"})
+
+
+class Mounts(t.NamedTuple):
+    """Mounts as ``volumes`` and ``tmpfs`` of a container."""
+
+    volumes: list[str]
+    tmpfs: list[str]
+
+
+def volumes(path: str, service: str, value: list[t.Any], declared: t.Collection[str]) -> Mounts:
+    """The mounts of a service. ``declared`` are the volumes that the file declares at its top."""
+    found = Mounts([], [])
+    for index, item in enumerate(value):
+        option = f"{path}[{index}]"
+        if isinstance(item, dict) and item.get("type") == "tmpfs":
+            found.tmpfs.append(_tmpfs(option, item))
+            continue
+        given, target, modes = _long_volume(option, item) if isinstance(item, dict) else _short_volume(option, item)
+        taken = {*declared, *(text.split(":")[0] for text in found.volumes)}
+        source = given or _unnamed(option, service, target, taken)
+        if source in ENGINE_SOCKETS:
+            raise OptionError(option, source, "whoever holds the engine's socket owns the VM; take it out")
+        text = ":".join([source, target, *([",".join(modes)] if modes else [])])
+        mount = parse_mount(option, text)
+        if mount.is_volume and source not in declared and given:
+            raise OptionError(option, source, "declare it under volumes at the top of the file")
+        found.volumes.append(text)
+    return found
+
+
+def _short_volume(option: str, item: t.Any) -> tuple[str, str, list[str]]:
+    parts = item.split(":") if isinstance(item, str) else []
+    if not 1 <= len(parts) <= 3 or not all(parts):
+        raise OptionError(option, item, "write a volume such as data:/data, or a mapping with type, source and target")
+    if len(parts) == 1:
+        return "", parts[0], []
+    modes = parts[2].split(",") if len(parts) == 3 else []
+    return _source(option, parts[0]), parts[1], [mode for mode in modes if mode not in _CONSISTENCIES]
+
+
+def _long_volume(option: str, item: dict[str, t.Any]) -> tuple[str, str, list[str]]:
+    kind = item.get("type")
+    if kind not in ("bind", "volume"):
+        raise OptionError(f"{option}.type", kind, "write bind, volume or tmpfs")
+    source, target = item.get("source") or "", item.get("target")
+    if not isinstance(source, str) or not isinstance(target, str):
+        raise OptionError(option, item, "say source and target as text")
+    if kind == "bind":
+        if not source:
+            raise OptionError(option, item, "say the directory of the VM as source")
+        source = _source(option, source)
+        if not source.startswith("/"):
+            raise OptionError(f"{option}.source", source, "write an absolute path of the VM")
+    elif source and not VOLUME_NAME.fullmatch(source):
+        raise OptionError(f"{option}.source", source, "write the name of a volume; a directory has the type bind")
+    bind, volume = item.get("bind") or {}, item.get("volume") or {}
+    modes = ["ro"] if parsers.boolean(f"{option}.read_only", item.get("read_only") or False) else []
+    modes += [bind[key] for key in ("selinux", "propagation") if bind.get(key)]
+    if volume.get("nocopy") and parsers.boolean(f"{option}.volume.nocopy", volume["nocopy"]):
+        modes.append("nocopy")
+    return source, target, modes
+
+
+def _source(option: str, source: str) -> str:
+    if source.startswith((".", "~")):
+        raise OptionError(
+            option,
+            source,
+            "the containers run in a VM, which does not have this directory: write an absolute path of the VM",
+        )
+    if re.match(r"[A-Za-z]:\\|\\\\", source):
+        raise OptionError(option, source, "write an absolute path of the VM")
+    return source
+
+
+def _unnamed(option: str, service: str, target: str, declared: t.Collection[str]) -> str:
+    """The name of the set's volume for a mount that has none, so that its data outlives the container."""
+    name = f"{service}_{target.strip('/').replace('/', '_').replace('.', '_')}"
+    if name in declared or not VOLUME_NAME.fullmatch(name):
+        raise OptionError(
+            option, target, "give the volume a name, as data:/data, and declare it at the top of the file"
+        )
+    return name
+
+
+def _tmpfs(option: str, item: dict[str, t.Any]) -> str:
+    target, settings = item.get("target"), item.get("tmpfs") or {}
+    flags = ["ro"] if parsers.boolean(f"{option}.read_only", item.get("read_only") or False) else []
+    if settings.get("size") is not None:
+        size = parse_size(f"{option}.tmpfs.size", settings["size"])
+        flags += [f"size={size}"] if size else []
+    if settings.get("mode") is not None:
+        flags.append(f"mode={_mode(f'{option}.tmpfs.mode', settings['mode'])}")
+    text = f"{target}:{','.join(flags)}" if flags else str(target)
+    parsers.tmpfs(option, [text])
+    return text
+
+
+def _mode(option: str, value: t.Any) -> str:
+    """File permissions in octal. A number is one, in whatever base it was written; a text holds octal digits."""
+    text = f"{value:o}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if not re.fullmatch(r"0?o?[0-7]{1,4}", text):
+        raise OptionError(option, value, "write permissions such as 0o1777")
+    return text.replace("o", "").lstrip("0") or "0"
