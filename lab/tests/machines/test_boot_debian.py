@@ -8,7 +8,7 @@ Give the image with XAPI_LAB_GUEST_IMAGE; with emulation it takes some minutes.
 from __future__ import annotations
 
 import asyncio
-import base64
+import json
 import os
 import subprocess
 import time
@@ -50,25 +50,25 @@ class Guest:
 
     def config_drive(self) -> Path:
         """A NoCloud drive, ISO 9660 with the label cidata."""
-        host_key = base64.b64encode((self._folder / "host").read_bytes()).decode()
         seed = self._folder / "seed"
         seed.mkdir()
         (seed / "meta-data").write_text("instance-id: one\nlocal-hostname: guest\n")
-        (seed / "user-data").write_text(
-            "#cloud-config\n"
-            "ssh_deletekeys: true\n"
-            "users:\n"
-            "  - name: debian\n"
-            "    sudo: ALL=(ALL) NOPASSWD:ALL\n"
-            "    groups: [docker]\n"
-            "    shell: /bin/bash\n"
-            f"    ssh_authorized_keys: [{(self._folder / 'client.pub').read_text().strip()}]\n"
-            "write_files:\n"
-            "  - path: /etc/ssh/ssh_host_ed25519_key\n"
-            "    permissions: '0600'\n"
-            "    encoding: b64\n"
-            f"    content: {host_key}\n"
-        )
+        config = {
+            "ssh_keys": {
+                "ed25519_private": (self._folder / "host").read_text(),
+                "ed25519_public": (self._folder / "host.pub").read_text().strip(),
+            },
+            "users": [
+                {
+                    "name": "debian",
+                    "sudo": "ALL=(ALL) NOPASSWD:ALL",
+                    "groups": ["docker"],
+                    "shell": "/bin/bash",
+                    "ssh_authorized_keys": [(self._folder / "client.pub").read_text().strip()],
+                }
+            ],
+        }
+        (seed / "user-data").write_text("#cloud-config\n" + json.dumps(config))
         path = self._folder / "config.iso"
         subprocess.run(["genisoimage", "-quiet", "-V", "cidata", "-J", "-r", "-o", str(path), str(seed)], check=True)
         return path
