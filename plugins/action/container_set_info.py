@@ -7,5 +7,6 @@ from __future__ import annotations
 from ..modules import container_set_info
 from ..plugin_utils._in_controller import InController
 
+
 class ActionModule(InController):
     definition = container_set_info.DEFINITION

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+
 class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:

@@ -28,13 +28,13 @@ STOP_SECONDS = 10
 
 
 class Applier:
-    """Performs the steps of one deploy. ``watch`` sees what the containers do meanwhile; ``deadline`` is on the monotonic clock."""
+    """Performs the steps of one deploy. ``deadline`` is on the monotonic clock."""
 
-    def __init__(self, engine: Engine, spec: SetSpec, transaction: str, watch: Watch | None, deadline: float) -> None:
+    def __init__(self, engine: Engine, spec: SetSpec, transaction: str, deadline: float) -> None:
         self.engine = engine
         self.spec = spec
         self.transaction = transaction
-        self.watch = watch
+        self.watch: Watch | None = None
         self.deadline = deadline
         self.seconds: dict[str, float] = {}
         self.engine_warnings: list[str] = []
@@ -62,7 +62,8 @@ class Applier:
     def carry_out(self, steps: Plan, progress: t.Callable[[str], None]) -> None:
         """Carry out all steps. Raises ApplyError; nothing is taken back here."""
         waits = sum(step.action in ("start", "watch") for step in steps.changes)
-        carry_out(steps, self._perform, workers=WRITERS + waits, progress=progress)
+        with Watch(self.engine, self.spec.name) as self.watch:
+            carry_out(steps, self._perform, workers=WRITERS + waits, progress=progress)
 
     def _perform(self, step: Change) -> None:
         began = time.monotonic()

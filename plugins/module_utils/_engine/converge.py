@@ -19,13 +19,12 @@ from .._plan import ApplyError, Change, Plan
 from . import names
 from .api import Engine
 from .apply import Applier
-from .health import Watch
 from .images import bring, image_facts, list_images, plan_images
 from .observe import Observed, observe
 from .plan import Wanted, needed_volumes, plan, settle
 from .refuse import refuse_foreign, refuse_foreign_volumes, refuse_taken_ports
 from .report import predict, report_container, report_set
-from .rollback import settle_after_failure
+from .rollback import bring_back
 from .spec import SetSpec
 from .steps import steps
 
@@ -58,7 +57,7 @@ def converge(engine: Engine, spec: SetSpec, context: Context) -> JSON:
     if context.check_mode or not containers.changed:
         members = _announced_members(spec, observed, wanted, whole)
     else:
-        members = _apply(engine, spec, observed, containers, context)
+        members = _apply(engine, spec, observed, wanted, containers, context)
     return {"container_set": report_set(spec, members), **whole.result(context.diff_mode)}
 
 
@@ -95,15 +94,15 @@ def _announced_members(
     }
 
 
-def _apply(engine: Engine, spec: SetSpec, observed: Observed, planned: Plan, context: Context) -> dict[str, JSON]:
+def _apply(
+    engine: Engine, spec: SetSpec, observed: Observed, wanted: t.Mapping[str, Wanted], planned: Plan, context: Context
+) -> dict[str, JSON]:
     """Carry the plan out, all or nothing, and read what there is then."""
-    todo = steps(planned)
-    with Watch(engine, spec.name) as watch:
-        applier = Applier(engine, spec, uuid.uuid4().hex[:12], watch, time.monotonic() + spec.wait_timeout)
-        try:
-            applier.carry_out(todo, context.progress)
-        except ApplyError as error:
-            _recover(engine, spec, observed, applier, error, context)
+    applier = Applier(engine, spec, uuid.uuid4().hex[:12], time.monotonic() + spec.wait_timeout)
+    try:
+        applier.carry_out(steps(planned), context.progress)
+    except HardshellError as error:
+        _recover(engine, spec, observed, wanted, applier, error, context)
     for warning in applier.engine_warnings:
         context.warn(warning)
     now = observe(engine, spec.name)
@@ -115,21 +114,30 @@ def _apply(engine: Engine, spec: SetSpec, observed: Observed, planned: Plan, con
 
 
 def _recover(
-    engine: Engine, spec: SetSpec, before: Observed, applier: Applier, error: ApplyError, context: Context
+    engine: Engine,
+    spec: SetSpec,
+    before: Observed,
+    wanted: t.Mapping[str, Wanted],
+    applier: Applier,
+    error: HardshellError,
+    context: Context,
 ) -> None:
     """Return only when the new set is whole after all; else the old set is back and the task fails."""
-    context.progress(f"failed: {error.cause}; taking it back")
+    cause = error.cause if isinstance(error, ApplyError) else error
+    context.progress(f"failed: {cause}; taking it back")
     try:
-        forward = settle_after_failure(engine, spec, before, applier, context.progress)
+        back = bring_back(engine, spec, before, applier.transaction, context.progress)
+        if not back:
+            now = observe(engine, spec.name, volumes=True)
+            applier.carry_out(steps(plan(spec, now, wanted)), context.progress)
     except HardshellError as second:
         raise HardshellError(
-            f"{error.message}. The set as it was could not be brought back: {second.message}. Run the task again: it finishes or takes back what is left",
+            f"{error.message}. Neither the old nor the new set could be completed: {second.message}. "
+            "Run the task again: it finishes or takes back what is left",
             **error.details,
         ) from error
-    if forward:
-        context.warn(
-            f"the deploy was disturbed when the new set was running already, and has been finished: {error.cause}"
-        )
+    if not back:
+        context.warn(f"the deploy was disturbed when the new set was running already, and has been finished: {cause}")
         return
     had_members = any(container.running for container in before.current().values())
     outcome = "The set runs as it did before" if had_members else "Nothing of it is left"

@@ -97,11 +97,9 @@ def _memory(value: int) -> JSON | None:
     return {"Memory": value, "MemorySwap": 2 * value} if value else None
 
 
-def _read_swap(inspect: JSON) -> t.Any:
-    host = inspect["HostConfig"]
-    found = host.get("MemorySwap") or 0
+def _is_default_swap(found: t.Mapping[str, t.Any]) -> bool:
     # Twice the memory when nothing is asked; -1 or 0 where the kernel does not account for swap.
-    return ENGINE_DEFAULT if found in (0, -1, 2 * (host.get("Memory") or 0)) else found
+    return found["memory_swap"] in (0, -1, 2 * found["memory"])
 
 
 def _inherited_command(entrypoint: tuple[str, ...] | None, image: JSON) -> tuple[str, ...]:
@@ -355,7 +353,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "memory_swap",
-        _read_swap,
+        lambda inspect: inspect["HostConfig"].get("MemorySwap") or 0,
         _host("MemorySwap"),
         parsers.swap,
         ENGINE_DEFAULT,
@@ -448,6 +446,6 @@ def differences(
     def differs(name: str) -> bool:
         if wanted[name] is not ENGINE_DEFAULT:
             return bool(wanted[name] != found[name])
-        return found[name] is not ENGINE_DEFAULT and (name == "memory_swap" or name in asked_before)
+        return name in asked_before or (name == "memory_swap" and not _is_default_swap(found))
 
     return tuple(option.name for option in OPTIONS if differs(option.name))

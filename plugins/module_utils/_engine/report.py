@@ -64,7 +64,7 @@ def _limits(values: t.Mapping[str, t.Any]) -> JSON:
     return {
         "volumes": [str(mount) for mount in mounts],
         "memory": values["memory"],
-        "memory_swap": None if values["memory_swap"] is ENGINE_DEFAULT else values["memory_swap"],
+        "memory_swap": 2 * values["memory"] if values["memory_swap"] is ENGINE_DEFAULT else values["memory_swap"],
         "cpus": values["cpus"] / 10**9,
         "pids_limit": values["pids_limit"],
         "restart": values["restart"],

@@ -17,9 +17,9 @@ import typing as t
 from .._plan import Change, Plan, carry_out
 from . import options
 from .api import ConnectionLost, Engine
-from .apply import Applier, remove_container, start_container, stop_container
+from .apply import remove_container, start_container, stop_container
 from .health import Watch, wait_ready
-from .leftovers import clean_up, new_set_was_whole
+from .leftovers import new_set_was_whole
 from .links import start_order
 from .observe import Attachment, Container, Observed, observe
 from .spec import SetSpec
@@ -28,19 +28,17 @@ from .spec import SetSpec
 RECONNECT_SECONDS = 45.0
 
 
-def settle_after_failure(
-    engine: Engine, spec: SetSpec, before: Observed, applier: Applier, progress: t.Callable[[str], None]
+def bring_back(
+    engine: Engine, spec: SetSpec, before: Observed, transaction: str, progress: t.Callable[[str], None]
 ) -> bool:
-    """Leave the old set running, or the new one when it was whole already. True for the new one.
+    """Leave the set running as it was ``before``. False, and nothing is done, when the new set was whole already: then there is only forward.
 
-    ``before`` is what the engine held when the deploy began. Raises HardshellError when neither could be reached; the next run then does it.
+    Raises HardshellError when it could not be done; the next run then does it.
     """
     _reach(engine)
     now = observe(engine, spec.name, volumes=True)
-    if new_set_was_whole(now.containers):
-        changes, _settled = clean_up(now)
-        applier.carry_out(_as_steps(changes), progress)
-        return True
+    if new_set_took_over(before, now, transaction):
+        return False
     with Watch(engine, spec.name) as watch:
         back = take_back(before, now)
         deadline = time.monotonic() + spec.wait_timeout
@@ -49,7 +47,18 @@ def settle_after_failure(
             _perform(engine, watch, step, deadline)
 
         carry_out(back, perform, workers=4 + len(back.changes), progress=progress)
-    return False
+    return True
+
+
+def new_set_took_over(before: Observed, now: Observed, transaction: str) -> bool:
+    """Whether the deploy had come to the moving of names: until then no old container goes and no new one has its proper name."""
+    left = {container.id for container in now.containers}
+    placed = any(container.transaction == transaction for container in now.current().values())
+    return (
+        placed
+        or new_set_was_whole(now.containers)
+        or any(container.id not in left for container in before.current().values())
+    )
 
 
 def _reach(engine: Engine) -> None:
@@ -67,12 +76,6 @@ def _reach(engine: Engine) -> None:
         # There is no event for an engine that is away: ask again, ever less often.
         time.sleep(pause)
         pause = min(pause * 2, 5.0)
-
-
-def _as_steps(changes: list[Change]) -> Plan:
-    return Plan(
-        tuple(Change(c.id, f"{c.action} leftover", c.kind, c.name, needs=c.needs, payload=c.payload) for c in changes)
-    )
 
 
 def take_back(before: Observed, now: Observed) -> Plan:

@@ -23,12 +23,30 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.common.arg_spec import ModuleArgumentSpecValidator
-
+from ansible_collections.hardshell.xen.plugins.module_utils._engine import health
 from ansible_collections.hardshell.xen.plugins.module_utils._module import Context
 from ansible_collections.hardshell.xen.plugins.modules import container_set, container_set_info
 
 BUSYBOX = Path("/bin/busybox")
-APPLETS = ("sh", "sleep", "httpd", "nc", "wget", "nslookup", "ping", "cat", "echo", "test", "touch", "ls", "id", "env", "true", "false", "kill")
+APPLETS = (
+    "sh",
+    "sleep",
+    "httpd",
+    "nc",
+    "wget",
+    "nslookup",
+    "ping",
+    "cat",
+    "echo",
+    "test",
+    "touch",
+    "ls",
+    "id",
+    "env",
+    "true",
+    "false",
+    "kill",
+)
 START_SECONDS = 60
 
 
@@ -53,7 +71,9 @@ class Daemon:
     def request(self, method: str, path: str, body: t.Any = None, data: bytes | None = None) -> t.Any:
         connection = UnixConnection(self.socket)
         headers = {"Content-Type": "application/x-tar" if data is not None else "application/json"}
-        connection.request(method, f"/v1.41{path}", body=data if data is not None else json.dumps(body or {}), headers=headers)
+        connection.request(
+            method, f"/v1.41{path}", body=data if data is not None else json.dumps(body or {}), headers=headers
+        )
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
@@ -82,10 +102,18 @@ class Daemon:
 
     def execute(self, name: str, *command: str) -> tuple[int, str]:
         """Exit code and output of a command in a container."""
-        made = self.request("POST", f"/containers/{name}/exec", {"Cmd": list(command), "AttachStdout": True, "AttachStderr": True, "Tty": True})
+        made = self.request(
+            "POST",
+            f"/containers/{name}/exec",
+            {"Cmd": list(command), "AttachStdout": True, "AttachStderr": True, "Tty": True},
+        )
         output = self.request("POST", f"/exec/{made['Id']}/start", {"Detach": False, "Tty": True})
         code = self.request("GET", f"/exec/{made['Id']}/json")["ExitCode"]
         return code, output.decode() if isinstance(output, bytes) else str(output)
+
+    def reaches(self, consumer: str, address: str) -> bool:
+        """Whether a container gets an answer over HTTP from another one."""
+        return self.execute(consumer, "wget", "-q", "-T", "1", "-O", "-", f"http://{address}/hello") == (0, "hello")
 
     def clear(self) -> None:
         for name in self.containers():
@@ -111,19 +139,31 @@ def _root_file_system() -> bytes:
             entry = tarfile.TarInfo(f"bin/{applet}")
             entry.type, entry.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(entry)
+        entry = tarfile.TarInfo("etc/hello")
+        entry.size = len(b"hello")
+        tar.addfile(entry, io.BytesIO(b"hello"))
     return buffer.getvalue()
 
 
 def archive(name: str, **config: t.Any) -> bytes:
     """A busybox image as docker save writes it, with this configuration."""
     layer = _root_file_system()
-    settings = {"Cmd": ["sleep", "1000"], "StopSignal": "SIGKILL", **config}
+    settings = {"Cmd": ["httpd", "-f", "-p", "80", "-h", "/etc"], "StopSignal": "SIGKILL", **config}
     digest = f"sha256:{hashlib.sha256(layer).hexdigest()}"
-    described = {"architecture": "amd64", "os": "linux", "config": settings, "rootfs": {"type": "layers", "diff_ids": [digest]}}
+    described = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": settings,
+        "rootfs": {"type": "layers", "diff_ids": [digest]},
+    }
     manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path, content in (("layer.tar", layer), ("config.json", json.dumps(described).encode()), ("manifest.json", json.dumps(manifest).encode())):
+        for path, content in (
+            ("layer.tar", layer),
+            ("config.json", json.dumps(described).encode()),
+            ("manifest.json", json.dumps(manifest).encode()),
+        ):
             entry = tarfile.TarInfo(path)
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
@@ -148,13 +188,26 @@ def daemon() -> t.Iterator[Daemon]:
     base = tempfile.mkdtemp(prefix="hs-", dir="/tmp")
     socket_path = f"{base}/d.sock"
     Path(base, "daemon.json").write_text("{}")
-    flags = [f"--data-root={base}/data", f"--exec-root={base}/exec", f"--pidfile={base}/pid", f"--host=unix://{socket_path}"]
-    flags += ["--exec-opt=native.cgroupdriver=cgroupfs", "--bip=10.199.0.1/24", "--userland-proxy=false", f"--config-file={base}/daemon.json"]
+    flags = [
+        f"--data-root={base}/data",
+        f"--exec-root={base}/exec",
+        f"--pidfile={base}/pid",
+        f"--host=unix://{socket_path}",
+    ]
+    flags += [
+        "--exec-opt=native.cgroupdriver=cgroupfs",
+        "--bip=10.199.0.1/24",
+        "--userland-proxy=false",
+        f"--config-file={base}/daemon.json",
+    ]
     flags += ["--default-address-pool=base=10.198.0.0/16,size=26"]
     script = 'ip link set lo up && exec "$0" "$@"'
     with open(f"{base}/log", "wb") as log:
         process = subprocess.Popen(
-            ["unshare", "--net", "--mount", "sh", "-c", script, dockerd, *flags], stdout=log, stderr=log, start_new_session=True
+            ["unshare", "--net", "--mount", "sh", "-c", script, dockerd, *flags],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     engine = Daemon(socket_path, process.pid)
     try:
@@ -188,7 +241,9 @@ class Task:
     """One run of a module's definition: its result, and what it said meanwhile."""
 
     def __init__(self, definition: t.Any, arguments: dict[str, t.Any], check: bool) -> None:
-        validation = ModuleArgumentSpecValidator(definition.argument_spec, **definition.constraints()).validate(arguments)
+        validation = ModuleArgumentSpecValidator(definition.argument_spec, **definition.constraints()).validate(
+            arguments
+        )
         assert not validation.error_messages, validation.error_messages
         self.said: list[str] = []
         self.warnings: list[str] = []
@@ -216,7 +271,14 @@ class Engine:
         self.host = f"unix://{daemon.socket}"
 
     def arguments(self, containers: dict[str, t.Any] | None = None, **options: t.Any) -> dict[str, t.Any]:
-        given = {"docker_host": self.host, "tenant": "acme", "name": "shop", "pull": "never", "wait_timeout": 30, **options}
+        given = {
+            "docker_host": self.host,
+            "tenant": "acme",
+            "name": "shop",
+            "pull": "never",
+            "wait_timeout": 30,
+            **options,
+        }
         return given if containers is None else {**given, "containers": containers}
 
     def deploy(self, containers: dict[str, t.Any] | None = None, *, check: bool = False, **options: t.Any) -> Task:
@@ -226,11 +288,15 @@ class Engine:
         return self.deploy(None, check=check, state="absent", **options)
 
     def info(self, **options: t.Any) -> list[dict[str, t.Any]]:
-        return t.cast("list[dict[str, t.Any]]", Task(container_set_info.DEFINITION, {"docker_host": self.host, **options}, False).result["container_sets"])
+        return t.cast(
+            "list[dict[str, t.Any]]",
+            Task(container_set_info.DEFINITION, {"docker_host": self.host, **options}, False).result["container_sets"],
+        )
 
 
 @pytest.fixture
-def engine(daemon: Daemon) -> t.Iterator[Engine]:
+def engine(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Engine]:
+    monkeypatch.setattr(health, "STEADY_SECONDS", 0.5)
     daemon.clear()
     yield Engine(daemon)
     daemon.clear()

@@ -1,0 +1,151 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The engine over ssh: an sshd of our own on loopback, its host key pinned."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError
+
+from .conftest import Daemon, Engine
+
+pytestmark = pytest.mark.engine
+
+
+class Server:
+    """A running sshd that lets root in by one key."""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self.directory = directory
+        self.port = port
+        self.host_key = " ".join((directory / "host.pub").read_text().split()[:2])
+        self.key = str(directory / "client")
+
+    def host(self, path: str) -> str:
+        return f"ssh://root@127.0.0.1:{self.port}{path}"
+
+
+def make_key(path: Path) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Server]:
+    sshd = shutil.which("sshd", path="/usr/sbin:/sbin:/usr/bin")
+    if os.geteuid() != 0 or not sshd or not shutil.which("ssh"):
+        pytest.skip("needs root, sshd and ssh")
+    directory = tmp_path_factory.mktemp("sshd")
+    for name in ("host", "client", "stranger"):
+        make_key(directory / name)
+    shutil.copy(directory / "client.pub", directory / "authorized_keys")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    Path("/run/sshd").mkdir(exist_ok=True)
+    settings = {
+        "Port": port,
+        "ListenAddress": "127.0.0.1",
+        "HostKey": directory / "host",
+        "AuthorizedKeysFile": directory / "authorized_keys",
+        "PidFile": directory / "pid",
+        "StrictModes": "no",
+        "UsePAM": "no",
+        "PermitRootLogin": "yes",
+        "PasswordAuthentication": "no",
+        "AllowStreamLocalForwarding": "yes",
+    }
+    (directory / "config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
+    process = subprocess.Popen([sshd, "-D", "-e", "-f", str(directory / "config")], stderr=(directory / "log").open("wb"))
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    pytest.skip(f"sshd does not run here: {(directory / 'log').read_text()[-300:]}")
+                time.sleep(0.05)
+        yield Server(directory, port)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def ssh_children() -> list[str]:
+    found = subprocess.run(["ps", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=True)
+    return [line for line in found.stdout.splitlines() if line.startswith("ssh ")]
+
+
+@pytest.fixture
+def remote(engine: Engine, daemon: Daemon, server: Server) -> Engine:
+    engine.host = server.host(daemon.socket)
+    return engine
+
+
+def test_a_set_is_deployed_over_one_ssh_connection(remote: Engine, server: Server) -> None:
+    way = {"docker_ssh_key": server.key, "docker_ssh_host_key": server.host_key}
+    logins = (server.directory / "log").read_text().count("Accepted publickey")
+    assert remote.deploy({"one": {"image": "box:1"}}, **way).members["one"]["state"] == "running"
+    assert (server.directory / "log").read_text().count("Accepted publickey") == logins + 1
+    assert not remote.deploy({"one": {"image": "box:1"}}, **way).changed
+    assert ssh_children() == []
+
+
+def test_a_killed_ssh_is_replaced_and_the_old_set_kept(remote: Engine, server: Server) -> None:
+    way = {"docker_ssh_key": server.key, "docker_ssh_host_key": server.host_key}
+    remote.deploy({"one": {"image": "box:1"}}, **way)
+    before = remote.daemon.running()
+    slow = {"one": {"image": "box:2", "healthcheck": {"test": "false", "interval": "100ms", "retries": 1000}}}
+    script = f"sleep 3; pkill -P {os.getpid()} -x ssh"
+    killer = subprocess.Popen(["sh", "-c", script])
+    try:
+        with pytest.raises(HardshellError, match="The set runs as it did before"):
+            remote.deploy(slow, **way)
+    finally:
+        killer.wait(30)
+    assert remote.daemon.running() == before
+    assert ssh_children() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sign"),
+    [
+        pytest.param({"docker_ssh_host_key": "stranger"}, "the host key is not the one that is pinned", id="host key"),
+        pytest.param({"docker_ssh_key": "stranger"}, "the login was refused", id="login"),
+        pytest.param({"path": "/run/no-engine.sock"}, "nothing answers at /run/no-engine.sock", id="no engine"),
+        pytest.param({"port": 1}, "nothing listens there", id="no sshd"),
+    ],
+)
+def test_what_is_wrong_is_said(remote: Engine, server: Server, change: dict[str, t.Any], sign: str) -> None:
+    way: dict[str, t.Any] = {"docker_ssh_key": server.key, "docker_ssh_host_key": server.host_key}
+    if "docker_ssh_host_key" in change:
+        way["docker_ssh_host_key"] = (server.directory / "stranger.pub").read_text().strip()
+    if "docker_ssh_key" in change:
+        way["docker_ssh_key"] = str(server.directory / "stranger")
+    if "path" in change:
+        remote.host = server.host(change["path"])
+    if "port" in change:
+        remote.host = remote.host.replace(f":{server.port}/", ":1/")
+    with pytest.raises(HardshellError, match=sign):
+        remote.deploy({"one": {"image": "box:1"}}, **way)
+    assert ssh_children() == []
+
+
+def test_an_unknown_host_is_refused_without_a_pinned_key(remote: Engine, server: Server, tmp_path: Path) -> None:
+    way = {"docker_ssh_key": server.key, "docker_ssh_options": [f"UserKnownHostsFile={tmp_path}/none"]}
+    with pytest.raises(HardshellError, match="host key is not the one"):
+        remote.deploy({"one": {"image": "box:1"}}, **way)
+    with pytest.raises(HardshellError, match="host key is not the one"):
+        remote.deploy({"one": {"image": "box:1"}}, **{**way, "docker_ssh_options": [*way["docker_ssh_options"], "StrictHostKeyChecking=no"]})

@@ -1,0 +1,438 @@
+"""Every key of the Compose Specification, one by one: it works as the table says, or is refused by its name.
+
+``specification_keys.txt`` lists the keys of the specification's schema.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+import pytest
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.compose.compose_set import (
+    ComposeSource,
+    compose_set,
+)
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.compose.keys import (
+    KEYS,
+    Refused,
+    Supported,
+    WithoutEffect,
+    answer,
+)
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.spec import parse
+from ansible_collections.hardshell.xen.plugins.module_utils._errors import OptionError
+
+SPECIFICATION = pathlib.Path(__file__).with_name("specification_keys.txt").read_text(encoding="utf-8").split()
+FILES = {
+    "/p/one.env": "A=1\n",
+    "/p/one.labels": "a.b=c\n",
+    "/p/seccomp.json": '{"defaultAction": "SCMP_ACT_ALLOW"}',
+    "/p/other.yaml": "services: {app: {image: other}, second: {image: second}}\n",
+    "/p/second/compose.yaml": "services: {second: {image: 'second:${TAG:-0}', env_file: two.env}}\n",
+    "/p/second/tag.env": "TAG=7\n",
+    "/p/second/two.env": "TWO=2\n",
+    "/q/two.env": "TWO=q\n",
+}
+
+
+def containers(tree: dict[str, t.Any], **source: t.Any) -> dict[str, t.Any]:
+    import yaml
+
+    files = {**FILES, "/p/compose.yaml": yaml.safe_dump(tree)}
+    found = compose_set("shop", ComposeSource(files=("/p/compose.yaml",), **source), files.get)
+    parse(
+        {"name": "shop", "tenant": "acme", "state": "present", "wait_timeout": 9, "remove_volumes": False, "images": []}
+        | {"pull": "missing", "network": "flat", "recreate": "when_changed", "remove_orphans": True}
+        | {
+            "containers": {
+                name: {k: v for k, v in own.items() if k != "networks"} for name, own in found.containers.items()
+            }
+        }
+    )
+    return found.containers
+
+
+def web(service: dict[str, t.Any], **top: t.Any) -> dict[str, t.Any]:
+    services = {"web": {"image": "redis:7", **service}, "db": {"image": "redis:7"}, "mq": {"image": "redis:7"}}
+    return containers({"services": services, "volumes": {"data": None}, **top})["web"]
+
+
+PLAIN = {"image": "redis:7", "restart": "no"}
+
+# What a service says, and what its container says for it.
+SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
+    "cap_add": [({"cap_add": ["NET_ADMIN"]}, {"cap_add": ["NET_ADMIN"]})],
+    "cap_drop": [({"cap_drop": ["ALL"]}, {"cap_drop": ["ALL"]})],
+    "command": [
+        ({"command": "run -p 3000"}, {"command": "run -p 3000"}),
+        ({"command": ["run", "a b"]}, {"command": ["run", "a b"]}),
+        ({"command": None}, {}),
+        ({"command": [], "entrypoint": ["/x"]}, {"entrypoint": ["/x"]}),
+    ],
+    "cpu_shares": [({"cpu_shares": 73}, {"cpu_shares": 73}), ({"cpu_shares": 0}, {})],
+    "cpus": [({"cpus": "0.5"}, {"cpus": "0.5"}), ({"cpus": 0.0}, {})],
+    "cpuset": [({"cpuset": "0-3"}, {"cpuset": "0-3"})],
+    "depends_on": [
+        ({"depends_on": ["db"]}, {"links": ["db"]}),
+        ({"depends_on": {"db": {"condition": "service_started"}}}, {"links": ["db"]}),
+    ],
+    "depends_on.*.condition": [({"depends_on": {"db": {"condition": "service_healthy"}}}, {"links": ["db"]})],
+    "depends_on.*.required": [
+        ({"depends_on": {"db": {"condition": "service_started", "required": True}}}, {"links": ["db"]})
+    ],
+    "deploy": [({"deploy": {}}, {}), ({"deploy": None}, {})],
+    "deploy.resources": [({"deploy": {"resources": {}}}, {})],
+    "deploy.resources.limits": [({"deploy": {"resources": {"limits": {}}}}, {})],
+    "deploy.resources.limits.cpus": [({"deploy": {"resources": {"limits": {"cpus": "0.5"}}}, "cpus": 0.5}, {"cpus": 0.5})],
+    "deploy.resources.limits.memory": [({"deploy": {"resources": {"limits": {"memory": "50M"}}}}, {"memory": "50M"})],
+    "deploy.resources.limits.pids": [({"deploy": {"resources": {"limits": {"pids": 5}}}}, {"pids_limit": 5})],
+    "deploy.resources.reservations": [({"deploy": {"resources": {"reservations": {}}}}, {})],
+    "deploy.resources.reservations.memory": [
+        ({"deploy": {"resources": {"reservations": {"memory": "20M"}}}}, {"memory_reservation": "20M"})
+    ],
+    "deploy.restart_policy": [({"deploy": {"restart_policy": {}}, "restart": "no"}, {"restart": "always"})],
+    "deploy.restart_policy.condition": [
+        ({"deploy": {"restart_policy": {"condition": "none"}}}, {"restart": "no"}),
+        ({"deploy": {"restart_policy": {"condition": "any"}}}, {"restart": "always"}),
+        ({"deploy": {"restart_policy": {"condition": "on-failure"}}}, {"restart": "on-failure"}),
+    ],
+    "deploy.restart_policy.max_attempts": [
+        ({"deploy": {"restart_policy": {"condition": "on-failure", "max_attempts": 3}}}, {"restart": "on-failure:3"})
+    ],
+    "devices": [({"devices": ["/dev/fuse:/dev/fuse:rwm", "/dev/null"]}, {"devices": ["/dev/fuse:/dev/fuse:rwm", "/dev/null"]})],
+    "devices[].source": [({"devices": [{"source": "/dev/a"}]}, {"devices": ["/dev/a:/dev/a:rwm"]})],
+    "devices[].target": [({"devices": [{"source": "/dev/a", "target": "/dev/b"}]}, {"devices": ["/dev/a:/dev/b:rwm"]})],
+    "devices[].permissions": [({"devices": [{"source": "/dev/a", "permissions": "r"}]}, {"devices": ["/dev/a:/dev/a:r"]})],
+    "dns": [({"dns": "8.8.8.8"}, {"dns": ["8.8.8.8"]}), ({"dns": ["8.8.8.8", "9.9.9.9"]}, {"dns": ["8.8.8.8", "9.9.9.9"]})],
+    "dns_search": [({"dns_search": "a.example"}, {"dns_search": ["a.example"]})],
+    "domainname": [({"domainname": "a.example"}, {"domainname": "a.example"})],
+    "entrypoint": [
+        ({"entrypoint": "/code/start.sh"}, {"entrypoint": "/code/start.sh"}),
+        ({"entrypoint": ["php", "-d"]}, {"entrypoint": ["php", "-d"]}),
+        ({"entrypoint": []}, {"entrypoint": []}),
+        ({"entrypoint": None}, {}),
+    ],
+    "env_file": [
+        ({"env_file": "one.env"}, {"environment": {"A": "1"}}),
+        ({"env_file": ["./one.env"], "environment": {"A": 2}}, {"environment": {"A": "2"}}),
+    ],
+    "env_file[].path": [({"env_file": [{"path": "one.env"}]}, {"environment": {"A": "1"}})],
+    "env_file[].format": [({"env_file": [{"path": "one.env", "format": "raw"}]}, {"environment": {"A": "1"}})],
+    "env_file[].required": [({"env_file": [{"path": "none.env", "required": False}]}, {})],
+    "environment": [
+        ({"environment": {"A": "x", "N": 1, "F": 1.5, "W": 2.0, "B": True, "E": "", "NONE": None}},
+         {"environment": {"A": "x", "N": "1", "F": "1.5", "W": "2", "B": "true", "E": ""}}),
+        ({"environment": ["A=x=y", "E=", "NONE"]}, {"environment": {"A": "x=y", "E": ""}}),
+    ],
+    "extends": [({"extends": "db"}, {})],
+    "extends.service": [({"extends": {"service": "db"}}, {})],
+    "extends.file": [({"extends": {"service": "app", "file": "other.yaml"}, "image": None}, {"image": "other"})],
+    "extra_hosts": [
+        ({"extra_hosts": ["a=162.242.195.82", "b:50.31.209.229", "v6=[::1]"]},
+         {"extra_hosts": {"a": "162.242.195.82", "b": "50.31.209.229", "v6": "[::1]"}}),
+        ({"extra_hosts": {"a": "::1", "gw": ["host-gateway"]}}, {"extra_hosts": {"a": "::1", "gw": "host-gateway"}}),
+    ],
+    "group_add": [({"group_add": ["mail", 12]}, {"group_add": ["mail", 12]})],
+    "healthcheck": [({"healthcheck": {}}, {})],
+    "healthcheck.test": [
+        ({"healthcheck": {"test": "curl -f x || exit 1"}}, {"healthcheck": {"test": ["CMD-SHELL", "curl -f x || exit 1"]}}),
+        ({"healthcheck": {"test": ["CMD", "curl"]}}, {"healthcheck": {"test": ["CMD", "curl"]}}),
+        ({"healthcheck": {"test": ["NONE"]}}, {"healthcheck": {"test": ["NONE"]}}),
+    ],
+    "healthcheck.interval": [({"healthcheck": {"interval": "1m30s"}}, {"healthcheck": {"interval": "1m30s"}})],
+    "healthcheck.timeout": [({"healthcheck": {"timeout": "10s"}}, {"healthcheck": {"timeout": "10s"}})],
+    "healthcheck.retries": [({"healthcheck": {"retries": 3}}, {"healthcheck": {"retries": 3}})],
+    "healthcheck.start_period": [({"healthcheck": {"start_period": "40s"}}, {"healthcheck": {"start_period": "40s"}})],
+    "healthcheck.start_interval": [({"healthcheck": {"start_interval": "5s"}}, {"healthcheck": {"start_interval": "5s"}})],
+    "healthcheck.disable": [
+        ({"healthcheck": {"disable": True}}, {"healthcheck": {"test": ["NONE"]}}),
+        ({"healthcheck": {"disable": "false"}}, {}),
+    ],
+    "hostname": [({"hostname": "web1"}, {"hostname": "web1"})],
+    "image": [({"image": "my_private.registry:5000/redis"}, {"image": "my_private.registry:5000/redis"})],
+    "init": [({"init": True}, {"init": True}), ({"init": "false"}, {"init": "false"})],
+    "label_file": [({"label_file": "one.labels"}, {"labels": {"a.b": "c"}}), ({"label_file": ["one.labels"]}, {"labels": {"a.b": "c"}})],
+    "labels": [
+        ({"labels": {"a": "x", "n": 1, "e": ""}}, {"labels": {"a": "x", "n": "1", "e": ""}}),
+        ({"labels": ["a=x", "e"], "label_file": "one.labels"}, {"labels": {"a.b": "c", "a": "x", "e": None}}),
+    ],
+    "links": [({"links": ["db", "db:database"]}, {"links": ["db", "db:database"]})],
+    "logging": [({"logging": {"driver": "none"}}, {"log": {"driver": "none"}})],
+    "logging.driver": [({"logging": {"driver": "local"}}, {"log": {"driver": "local"}})],
+    "logging.options": [
+        ({"logging": {"driver": "local", "options": {"max-file": 3}}}, {"log": {"driver": "local", "options": {"max-file": 3}}})
+    ],
+    "mem_limit": [({"mem_limit": "300m"}, {"memory": "300m"}), ({"mem_limit": 0}, {})],
+    "mem_reservation": [({"mem_reservation": "10mb"}, {"memory_reservation": "10mb"})],
+    "memswap_limit": [
+        ({"mem_limit": "300m", "memswap_limit": "1gb"}, {"memory": "300m", "memory_swap": "1gb"}),
+        ({"memswap_limit": -1}, {"memory_swap": -1}),
+        ({"memswap_limit": 0}, {}),
+    ],
+    "networks": [({"networks": ["default"]}, {}), ({"networks": {"default": None}}, {}), ({"networks": []}, {})],
+    "networks.*.aliases": [({"networks": {"default": {"aliases": ["w"]}}}, {"networks": {"default": ["w"]}})],
+    "oom_score_adj": [({"oom_score_adj": -500}, {"oom_score_adj": -500})],
+    "pids_limit": [({"pids_limit": 10}, {"pids_limit": 10}), ({"pids_limit": -1}, {})],
+    "ports": [
+        ({"ports": ["3000", 3001]}, {"ports": ["3000/tcp", "3001/tcp"]}),
+        ({"ports": ["9090-9091:8080-8081"]}, {"ports": ["9090-9091:8080-8081/tcp"]}),
+        ({"ports": ["127.0.0.1:5000-5010:5000-5010"]}, {"ports": ["127.0.0.1:5000-5010:5000-5010/tcp"]}),
+        ({"ports": ["::1:6000:6000", "[::1]:6001:6001"]}, {"ports": ["[::1]:6000:6000/tcp", "[::1]:6001:6001/tcp"]}),
+        ({"ports": ["6060:6060/UDP"]}, {"ports": ["6060:6060/udp"]}),
+    ],
+    "ports[].target": [({"ports": [{"target": 80}]}, {"ports": ["80/tcp"]})],
+    "ports[].published": [
+        ({"ports": [{"target": 80, "published": "8080"}]}, {"ports": ["8080:80/tcp"]}),
+        ({"ports": [{"target": "80", "published": 8080}]}, {"ports": ["8080:80/tcp"]}),
+    ],
+    "ports[].host_ip": [({"ports": [{"target": 80, "published": 81, "host_ip": "::1"}]}, {"ports": ["[::1]:81:80/tcp"]})],
+    "ports[].protocol": [({"ports": [{"target": 80, "protocol": "udp"}]}, {"ports": ["80/udp"]})],
+    "privileged": [({"privileged": True}, {"privileged": True})],
+    "profiles": [({"profiles": []}, {})],
+    "pull_policy": [({"pull_policy": policy}, {}) for policy in ("missing", "if_not_present", "always", "never")],
+    "read_only": [({"read_only": True}, {"read_only": True})],
+    "restart": [({"restart": policy}, {"restart": policy}) for policy in ("no", "always", "on-failure", "on-failure:3", "unless-stopped")],
+    "security_opt": [
+        ({"security_opt": ["no-new-privileges:false"]}, {"no_new_privileges": False}),
+        ({"security_opt": ["no-new-privileges"]}, {"no_new_privileges": True}),
+        ({"security_opt": ["label:user:USER", "apparmor=unconfined"]}, {"security_opt": ["label=user:USER", "apparmor=unconfined"]}),
+        ({"security_opt": ["seccomp:unconfined"]}, {"security_opt": ["seccomp=unconfined"]}),
+        ({"security_opt": ["seccomp=./seccomp.json"]}, {"security_opt": ['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}']}),
+    ],
+    "shm_size": [({"shm_size": "64m"}, {"shm_size": "64m"})],
+    "stdin_open": [({"stdin_open": True}, {"stdin_open": True})],
+    "stop_grace_period": [({"stop_grace_period": "1m30s"}, {"stop_grace_period": "1m30s"})],
+    "stop_signal": [({"stop_signal": "SIGUSR1"}, {"stop_signal": "SIGUSR1"})],
+    "sysctls": [
+        ({"sysctls": {"net.core.somaxconn": 1024}}, {"sysctls": {"net.core.somaxconn": 1024}}),
+        ({"sysctls": ["net.core.somaxconn=1024"]}, {"sysctls": {"net.core.somaxconn": "1024"}}),
+    ],
+    "tmpfs": [
+        ({"tmpfs": "/run"}, {"tmpfs": ["/run"]}),
+        ({"tmpfs": ["/data:mode=755,uid=1009", "/run"]}, {"tmpfs": ["/data:mode=755,uid=1009", "/run"]}),
+    ],
+    "tty": [({"tty": True}, {"tty": True})],
+    "ulimits": [({"ulimits": {"nproc": 65535}}, {"ulimits": {"nproc": 65535}})],
+    "ulimits.*.soft": [({"ulimits": {"nofile": {"soft": 1, "hard": 2}}}, {"ulimits": {"nofile": {"soft": 1, "hard": 2}}})],
+    "ulimits.*.hard": [({"ulimits": {"nofile": {"soft": "1", "hard": "2"}}}, {"ulimits": {"nofile": {"soft": "1", "hard": "2"}}})],
+    "user": [({"user": "1000:1000"}, {"user": "1000:1000"}), ({"user": 1000}, {"user": 1000})],
+    "volumes": [
+        ({"volumes": ["data:/data", "/srv:/x:ro,z", "data:/y:cached"]}, {"volumes": ["data:/data", "/srv:/x:ro,z", "data:/y"]}),
+        ({"volumes": ["/var/lib/x.y"]}, {"volumes": ["web_var_lib_x_y:/var/lib/x.y"]}),
+    ],
+    "volumes[].type": [
+        ({"volumes": [{"type": "bind", "source": "/srv", "target": "/x"}]}, {"volumes": ["/srv:/x"]}),
+        ({"volumes": [{"type": "volume", "source": "data", "target": "/x"}]}, {"volumes": ["data:/x"]}),
+        ({"volumes": [{"type": "tmpfs", "target": "/x"}], "tmpfs": ["/y"]}, {"tmpfs": ["/y", "/x"]}),
+    ],
+    "volumes[].source": [({"volumes": [{"type": "volume", "target": "/x"}]}, {"volumes": ["web_x:/x"]})],
+    "volumes[].target": [({"volumes": [{"type": "volume", "source": "data", "target": "/x"}]}, {"volumes": ["data:/x"]})],
+    "volumes[].read_only": [
+        ({"volumes": [{"type": "volume", "source": "data", "target": "/x", "read_only": True}]}, {"volumes": ["data:/x:ro"]})
+    ],
+    "volumes[].bind": [({"volumes": [{"type": "bind", "source": "/a", "target": "/x", "bind": {}}]}, {"volumes": ["/a:/x"]})],
+    "volumes[].bind.propagation": [
+        ({"volumes": [{"type": "bind", "source": "/a", "target": "/x", "bind": {"propagation": "rslave"}}]}, {"volumes": ["/a:/x:rslave"]})
+    ],
+    "volumes[].bind.selinux": [
+        ({"volumes": [{"type": "bind", "source": "/a", "target": "/x", "bind": {"selinux": "z"}}]}, {"volumes": ["/a:/x:z"]})
+    ],
+    "volumes[].volume": [({"volumes": [{"type": "volume", "source": "data", "target": "/x", "volume": {}}]}, {"volumes": ["data:/x"]})],
+    "volumes[].volume.nocopy": [
+        ({"volumes": [{"type": "volume", "source": "data", "target": "/x", "volume": {"nocopy": True}}]}, {"volumes": ["data:/x:nocopy"]})
+    ],
+    "volumes[].tmpfs": [({"volumes": [{"type": "tmpfs", "target": "/x", "tmpfs": {}}]}, {"tmpfs": ["/x"]})],
+    "volumes[].tmpfs.size": [({"volumes": [{"type": "tmpfs", "target": "/x", "tmpfs": {"size": "1k"}}]}, {"tmpfs": ["/x:size=1024"]})],
+    "volumes[].tmpfs.mode": [
+        ({"volumes": [{"type": "tmpfs", "target": "/x", "tmpfs": {"mode": 0o1777}}]}, {"tmpfs": ["/x:mode=1777"]}),
+        ({"volumes": [{"type": "tmpfs", "target": "/x", "tmpfs": {"mode": "0755"}}]}, {"tmpfs": ["/x:mode=755"]}),
+    ],
+    "working_dir": [({"working_dir": "/srv"}, {"working_dir": "/srv"})],
+}  # fmt: skip
+
+# Whole documents, and the containers they describe.
+DOCUMENTS: dict[str, tuple[dict[str, t.Any], dict[str, t.Any]]] = {
+    "services": ({"services": {"a": {"image": "b"}}}, {"a": {"image": "b", "restart": "no"}}),
+    "networks": (
+        {"services": {"a": {"image": "b", "networks": ["n"]}}, "networks": {"n": {}}},
+        {"a": {"image": "b", "restart": "no"}},
+    ),
+    "volumes": (
+        {"services": {"a": {"image": "b", "volumes": ["v:/v"]}}, "volumes": {"v": None}},
+        {"a": {"image": "b", "restart": "no", "volumes": ["v:/v"]}},
+    ),
+    "include": (
+        {"include": ["other.yaml"]},
+        {"app": {"image": "other", "restart": "no"}, "second": {"image": "second", "restart": "no"}},
+    ),
+    "include[].path": (
+        {"include": [{"path": "second/compose.yaml"}]},
+        {"second": {"image": "second:0", "restart": "no", "environment": {"TWO": "2"}}},
+    ),
+    "include[].env_file": (
+        {"include": [{"path": "second/compose.yaml", "env_file": "second/tag.env"}]},
+        {"second": {"image": "second:7", "restart": "no", "environment": {"TWO": "2"}}},
+    ),
+    "include[].project_directory": (
+        {"include": [{"path": ["second/compose.yaml"], "project_directory": "/q"}]},
+        {"second": {"image": "second:0", "restart": "no", "environment": {"TWO": "q"}}},
+    ),
+}
+
+# Documents in which a key without effect stands.
+IDLE: dict[str, dict[str, t.Any]] = {
+    "configs": {"configs": {"c": {"file": "./x"}}},
+    "models": {"models": {"m": {"model": "ai/x"}}},
+    "name": {"name": "project"},
+    "networks.*.attachable": {"networks": {"default": {"attachable": True}}},
+    "secrets": {"secrets": {"s": {"file": "./x"}}},
+    "services.*.attach": {"attach": False},
+    "services.*.develop": {"develop": {"watch": [{"path": ".", "action": "sync", "target": "/x"}]}},
+    "services.*.expose": {"expose": ["3000", 8000]},
+    "services.*.networks.*.priority": {"networks": {"default": {"priority": 10}}},
+    "services.*.ports[].app_protocol": {"ports": [{"target": 80, "app_protocol": "http"}]},
+    "services.*.ports[].mode": {"ports": [{"target": 80, "mode": "host"}]},
+    "services.*.ports[].name": {"ports": [{"target": 80, "name": "web"}]},
+    "services.*.volumes[].consistency": {
+        "volumes": [{"type": "bind", "source": "/a", "target": "/b", "consistency": "cached"}]
+    },
+    "version": {"version": "3.8"},
+}
+
+SERVICE_CASES = [(f"services.*.{key}", *case) for key, cases in SERVICES.items() for case in cases]
+REFUSED = {key: answer for key, answer in KEYS.items() if isinstance(answer, Refused)}
+
+
+@pytest.mark.parametrize("key", SPECIFICATION)
+def test_the_table_answers_every_key_of_the_specification(key: str) -> None:
+    assert answer(key) is not None
+
+
+@pytest.mark.parametrize("key", sorted(KEYS))
+def test_the_table_holds_keys_of_the_specification_only(key: str) -> None:
+    assert key in SPECIFICATION
+
+
+def test_no_key_is_without_a_case() -> None:
+    supported = {key for key, answer in KEYS.items() if isinstance(answer, Supported)}
+    assert {key for key, *_case in SERVICE_CASES} | DOCUMENTS.keys() == supported
+    assert IDLE.keys() == {key for key, answer in KEYS.items() if isinstance(answer, WithoutEffect)}
+
+
+@pytest.mark.parametrize(("key", "service", "expected"), SERVICE_CASES)
+def test_a_supported_key_of_a_service(key: str, service: dict[str, t.Any], expected: dict[str, t.Any]) -> None:
+    assert web(service) == {**PLAIN, **expected}
+
+
+@pytest.mark.parametrize("key", sorted(DOCUMENTS))
+def test_a_supported_key_of_the_file(key: str) -> None:
+    tree, expected = DOCUMENTS[key]
+    assert containers(tree) == expected
+
+
+def _without(tree: t.Any, key: str) -> t.Any:
+    if isinstance(tree, dict):
+        return {name: _without(value, key) for name, value in tree.items() if name != key}
+    return [_without(item, key) for item in tree] if isinstance(tree, list) else tree
+
+
+@pytest.mark.parametrize("path", sorted(IDLE))
+def test_a_key_without_effect(path: str) -> None:
+    key = path.rpartition(".")[2]
+    with_it = IDLE[path]
+    without_it = _without(with_it, key)
+    assert with_it != without_it
+    if path.startswith("services."):
+        assert web(with_it) == web(without_it)
+    else:
+        assert web({}, **with_it) == web({}, **without_it)
+
+
+def _document(path: str, value: t.Any) -> dict[str, t.Any]:
+    """A document that says ``value`` at the path of the table."""
+    tree: t.Any = value
+    for part in reversed(path.split(".")):
+        name, listed, _rest = part.partition("[]")
+        tree = {"one" if name == "*" else name: [tree] if listed else tree}
+    tree.setdefault("services", {"one": {}})["one"]["image"] = "redis:7"
+    return tree
+
+
+@pytest.mark.parametrize("path", sorted(REFUSED))
+def test_a_refused_key(path: str) -> None:
+    key = path.rpartition(".")[2]
+    lists = ("secrets", "configs", "dns_opt", "link_local_ips", "annotations", "labels")
+    with pytest.raises(OptionError) as failed:
+        containers(_document(path, ["x"] if key in lists else "x"))
+    assert failed.value.option == path.replace("*", "one").replace("[]", "[0]")
+    assert failed.value.message == f"{failed.value.option}: {key!r} cannot be used; {REFUSED[path].instead}"
+
+
+@pytest.mark.parametrize("path", sorted(path for path, answer in REFUSED.items() if answer.unless))
+def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
+    for value in REFUSED[path].unless:
+        tree = _document(path, value)
+        service = tree["services"]["one"]
+        service.setdefault("depends_on", {}).setdefault("one", {})
+        service["depends_on"] = {"db": service["depends_on"]["one"]}
+        tree["services"]["db"] = {"image": "redis:7"}
+        tree.setdefault("networks", {}).setdefault("one", None)
+        for mount in service.get("volumes", []):
+            mount.update(type="bind", source="/a", target="/b")
+        plain = {"image": "redis:7", "restart": "no", "links": ["db"]}
+        if "networks" in service:
+            plain["networks"] = {"one": []}
+        if "volumes" in service:
+            plain["volumes"] = ["/a:/b"]
+        assert containers(tree)["one"] == plain
+
+
+@pytest.mark.parametrize(
+    ("service", "message"),
+    [
+        ({"command": []}, r"command: \[\] .*say the entrypoint too"),
+        ({"entrypoint": 3}, "entrypoint: 3"),
+        ({"depends_on": {"db": {"condition": "service_completed_successfully"}}}, r"depends_on\.db\.condition: "),
+        ({"depends_on": ["bd"]}, r"depends_on\.bd: .*did you mean 'db'"),
+        ({"depends_on": ["web"]}, r"depends_on\.web: .*does not depend on itself"),
+        ({"links": ["dbx:y"]}, r"links\[0\]: .*did you mean 'db'"),
+        ({"ports": ["8000-9000:80"]}, r"ports\[0\]: .*say one host port"),
+        ({"ports": ["127.0.0.1::80"]}, r"ports\[0\]: .*say the host port too"),
+        ({"ports": [{"published": 80}]}, r"ports\[0\]: .*say the container's port"),
+        ({"ports": ["99999"]}, r"ports\[0\]: "),
+        ({"ports": [{"target": 80, "publish": 80}]}, r"ports\[0\]\.publish: .*did you mean 'published'"),
+        ({"volumes": ["./html:/html"]}, r"volumes\[0\]: './html' .*the containers run in a VM"),
+        ({"volumes": ["~/html:/html"]}, r"volumes\[0\]: '~/html' .*the containers run in a VM"),
+        ({"volumes": ["unknown:/x"]}, r"volumes\[0\]: 'unknown' .*declare it under volumes"),
+        ({"volumes": ["data:/x:what"]}, r"volumes\[0\]: .*'what' is no mode"),
+        ({"volumes": ["/var/run/docker.sock:/var/run/docker.sock"]}, r"volumes\[0\]: .*owns the VM"),
+        ({"volumes": [{"type": "npipe", "source": "x", "target": "/x"}]}, r"volumes\[0\]\.type: 'npipe'"),
+        ({"volumes": [{"type": "bind", "source": "data", "target": "/x"}]}, r"volumes\[0\]\.source: .*absolute path"),
+        ({"volumes": [{"type": "tmpfs", "target": "x"}]}, r"volumes\[0\]: 'x'"),
+        ({"devices": ["vendor1.com/device=gpu"]}, r"devices\[0\]: .*CDI"),
+        ({"networks": ["back"]}, r"networks\.back: .*no such network"),
+        ({"pull_policy": "build"}, r"pull_policy: 'build'"),
+        ({"pull_policy": "daily"}, r"pull_policy: 'daily'"),
+        ({"restart": "sometimes"}, "restart: 'sometimes'"),
+        ({"deploy": {"restart_policy": {"condition": "any", "max_attempts": 3}}}, r"deploy\.restart_policy\.max_attempts: 3"),
+        ({"cpus": 1, "deploy": {"resources": {"limits": {"cpus": 2}}}}, r"deploy\.resources\.limits\.cpus: 2 .*cpus says 1"),
+        ({"mem_limit": "2 Gigs"}, "mem_limit: '2 Gigs'"),
+        ({"healthcheck": {"test": ["curl"]}}, r"healthcheck\.test: "),
+        ({"extra_hosts": ["a=1.1.1.1", "a=2.2.2.2"]}, "extra_hosts: .*a is 1.1.1.1 already"),
+        ({"labels": {"com.docker.compose.project": "x"}}, r"labels\.com\.docker\.compose\.project: "),
+        ({"security_opt": ["seccomp=./none.json"]}, r"security_opt\[0\]: '/p/none.json' .*no such file"),
+        ({"env_file": [{"path": "one.env", "format": "toml"}]}, r"env_file\[0\]\.format: 'toml'"),
+        ({"logging": {"options": {"a": "b"}}}, "logging: .*say the driver"),
+        ({"environment": {"A": ["x"]}}, r"environment\.A: 'list'"),
+    ],
+)  # fmt: skip
+def test_a_value_that_cannot_be_used_is_refused_by_its_key(service: dict[str, t.Any], message: str) -> None:
+    with pytest.raises(OptionError, match=rf"^services\.web\.{message}"):
+        web(service)
+
+
+def test_a_refusal_does_not_show_what_may_be_secret() -> None:
+    with pytest.raises(OptionError) as failed:
+        web({"environment": {"PASSWORD": ["hunter2"]}})
+    assert "hunter2" not in failed.value.message
