@@ -13,7 +13,7 @@ import typing as t
 
 from ..._errors import OptionError
 from .. import parsers
-from ..mounts import ENGINE_SOCKETS, VOLUME_NAME, parse_mount
+from ..mounts import ENGINE_SOCKETS, VOLUME_NAME, container_path, parse_mount
 from ..quantities import parse_size
 
 # What Docker Desktop once made of a bind mount; Linux knows one consistency.
@@ -111,9 +111,8 @@ def _tmpfs(option: str, item: dict[str, t.Any]) -> str:
         flags += [f"size={size}"] if size else []
     if settings.get("mode") is not None:
         flags.append(f"mode={_mode(f'{option}.tmpfs.mode', settings['mode'])}")
-    text = f"{target}:{','.join(flags)}" if flags else str(target)
-    parsers.tmpfs(option, [text])
-    return text
+    path = container_path(f"{option}.target", target)
+    return f"{path}:{','.join(flags)}" if flags else path
 
 
 def _mode(option: str, value: t.Any) -> str:

@@ -9,6 +9,7 @@ import pathlib
 import typing as t
 
 import pytest
+import yaml
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.compose.compose_set import (
     ComposeSource,
     compose_set,
@@ -37,8 +38,6 @@ FILES = {
 
 
 def containers(tree: dict[str, t.Any], **source: t.Any) -> dict[str, t.Any]:
-    import yaml
-
     files = {**FILES, "/p/compose.yaml": yaml.safe_dump(tree)}
     found = compose_set("shop", ComposeSource(files=("/p/compose.yaml",), **source), files.get)
     parse(
@@ -84,7 +83,7 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
     "deploy": [({"deploy": {}}, {}), ({"deploy": None}, {})],
     "deploy.resources": [({"deploy": {"resources": {}}}, {})],
     "deploy.resources.limits": [({"deploy": {"resources": {"limits": {}}}}, {})],
-    "deploy.resources.limits.cpus": [({"deploy": {"resources": {"limits": {"cpus": "0.5"}}}, "cpus": 0.5}, {"cpus": 0.5})],
+    "deploy.resources.limits.cpus": [({"deploy": {"resources": {"limits": {"cpus": "0.5"}}}, "cpus": 0.5}, {"cpus": "0.5"})],
     "deploy.resources.limits.memory": [({"deploy": {"resources": {"limits": {"memory": "50M"}}}}, {"memory": "50M"})],
     "deploy.resources.limits.pids": [({"deploy": {"resources": {"limits": {"pids": 5}}}}, {"pids_limit": 5})],
     "deploy.resources.reservations": [({"deploy": {"resources": {"reservations": {}}}}, {})],
@@ -150,7 +149,7 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
         ({"healthcheck": {"disable": "false"}}, {}),
     ],
     "hostname": [({"hostname": "web1"}, {"hostname": "web1"})],
-    "image": [({"image": "my_private.registry:5000/redis"}, {"image": "my_private.registry:5000/redis"})],
+    "image": [({"image": "my-private.registry:5000/redis"}, {"image": "my-private.registry:5000/redis"})],
     "init": [({"init": True}, {"init": True}), ({"init": "false"}, {"init": "false"})],
     "label_file": [({"label_file": "one.labels"}, {"labels": {"a.b": "c"}}), ({"label_file": ["one.labels"]}, {"labels": {"a.b": "c"}})],
     "labels": [
@@ -394,7 +393,7 @@ def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
         ({"command": []}, r"command: \[\] .*say the entrypoint too"),
         ({"entrypoint": 3}, "entrypoint: 3"),
         ({"depends_on": {"db": {"condition": "service_completed_successfully"}}}, r"depends_on\.db\.condition: "),
-        ({"depends_on": ["bd"]}, r"depends_on\.bd: .*did you mean 'db'"),
+        ({"depends_on": ["mqq"]}, r"depends_on\.mqq: .*did you mean 'mq'"),
         ({"depends_on": ["web"]}, r"depends_on\.web: .*does not depend on itself"),
         ({"links": ["dbx:y"]}, r"links\[0\]: .*did you mean 'db'"),
         ({"ports": ["8000-9000:80"]}, r"ports\[0\]: .*say one host port"),
@@ -409,7 +408,7 @@ def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
         ({"volumes": ["/var/run/docker.sock:/var/run/docker.sock"]}, r"volumes\[0\]: .*owns the VM"),
         ({"volumes": [{"type": "npipe", "source": "x", "target": "/x"}]}, r"volumes\[0\]\.type: 'npipe'"),
         ({"volumes": [{"type": "bind", "source": "data", "target": "/x"}]}, r"volumes\[0\]\.source: .*absolute path"),
-        ({"volumes": [{"type": "tmpfs", "target": "x"}]}, r"volumes\[0\]: 'x'"),
+        ({"volumes": [{"type": "tmpfs", "target": "x"}]}, r"volumes\[0\]\.target: 'x'"),
         ({"devices": ["vendor1.com/device=gpu"]}, r"devices\[0\]: .*CDI"),
         ({"networks": ["back"]}, r"networks\.back: .*no such network"),
         ({"pull_policy": "build"}, r"pull_policy: 'build'"),

@@ -1,0 +1,92 @@
+"""Who reaches whom: a Compose file's networks and dependencies as links and networks of a set."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError, OptionError
+
+from .conftest import Controller
+
+TIERS = """
+services:
+  web: {image: w, networks: [front], depends_on: [api]}
+  api: {image: a, networks: {front: , back: {aliases: [backend]}}, depends_on: [db]}
+  db: {image: d, networks: [back]}
+networks: {front: , back: }
+"""
+
+
+def test_without_networks_all_services_share_one(controller: Controller) -> None:
+    found = controller.compose("services: {web: {image: w, depends_on: [db]}, db: {image: d}}")
+    assert found.network == "flat"
+    assert found.containers["web"]["links"] == ["db"]
+    assert all("networks" not in container for container in found.containers.values())
+
+
+def test_one_common_network_of_any_name_is_flat(controller: Controller) -> None:
+    text = "services: {a: {image: w, networks: [n]}, b: {image: d, networks: [n]}}\nnetworks: {n: , unused: }"
+    assert controller.compose(text).network == "flat"
+
+
+def test_several_networks_are_kept(controller: Controller) -> None:
+    found = controller.compose(TIERS)
+    assert found.network == "declared"
+    assert {name: container["networks"] for name, container in found.containers.items()} == {
+        "web": {"front": []},
+        "api": {"front": [], "back": ["backend"]},
+        "db": {"back": []},
+    }
+
+
+def test_a_service_apart_from_the_default_network(controller: Controller) -> None:
+    found = controller.compose("services: {a: {image: w, networks: [n]}, b: {image: d}}\nnetworks: {n: }")
+    assert found.network == "declared"
+    assert found.containers["b"]["networks"] == {"default": []}
+
+
+def test_aliases_need_networks_of_the_files_own(controller: Controller) -> None:
+    found = controller.compose("services: {a: {image: w, networks: {default: {aliases: [x]}}}}")
+    assert (found.network, found.containers["a"]["networks"]) == ("declared", {"default": ["x"]})
+
+
+def test_what_is_kept_apart_is_not_put_together(controller: Controller) -> None:
+    with pytest.raises(OptionError, match="^network: 'flat' cannot be used; the Compose file keeps services apart"):
+        controller.compose(TIERS, network="flat")
+
+
+def test_per_link_leaves_the_dependencies_as_all_that_is_reached(controller: Controller) -> None:
+    found = controller.compose(TIERS.replace(" {aliases: [backend]}", ""), network="per-link")
+    assert found.network == "per-link"
+    assert [container.get("links") for container in found.containers.values()] == [["api"], ["db"], None]
+    with pytest.raises(OptionError, match=r"^services\.api\.networks\.back\.aliases: .*write links with an alias"):
+        controller.compose(TIERS, network="per-link")
+
+
+def test_an_alias_is_a_name(controller: Controller) -> None:
+    with pytest.raises(OptionError, match=r"^services\.a\.networks\.default\.aliases\[0\]: 'A_B'"):
+        controller.compose("services: {a: {image: w, networks: {default: {aliases: [A_B]}}}}")
+
+
+def test_services_that_depend_on_each_other_are_refused_with_the_circle(controller: Controller) -> None:
+    text = "services: {a: {image: i, depends_on: [b]}, b: {image: i, links: ['c:x']}, c: {image: i, depends_on: [a]}}"
+    with pytest.raises(HardshellError, match="they depend on each other, a -> b -> c -> a"):
+        controller.compose(text)
+
+
+@pytest.mark.parametrize(
+    ("policies", "pull"),
+    [
+        (("", ""), None),
+        (("always", ""), "always"),
+        (("missing", "if_not_present"), "missing"),
+        (("never", "never"), "never"),
+    ],
+)
+def test_the_pull_policy_is_the_sets(controller: Controller, policies: tuple[str, str], pull: str | None) -> None:
+    a, b = (f"pull_policy: {policy}" if policy else "init: true" for policy in policies)
+    assert controller.compose(f"services: {{a: {{image: i, {a}}}, b: {{image: i, {b}}}}}").pull == pull
+
+
+def test_two_pull_policies_are_refused(controller: Controller) -> None:
+    with pytest.raises(OptionError, match=r"^services\.b\.pull_policy: 'never' cannot be used; a has always"):
+        controller.compose("services: {a: {image: i, pull_policy: always}, b: {image: i, pull_policy: never}}")
