@@ -83,7 +83,7 @@ class Replay:
         if isinstance(expected, str) and isinstance(value, str):
             if (_REF.match(expected) and _REF.match(value)) or (_UUID.match(expected) and _UUID.match(value)):
                 self.known.setdefault(expected, value)
-        elif isinstance(expected, list) and isinstance(value, list):
+        elif isinstance(expected, list) and isinstance(value, list) and len(expected) == len(value):
             for one, other in zip(expected, value, strict=False):
                 self._learn(one, other)
         elif isinstance(expected, dict) and isinstance(value, dict):
