@@ -26,7 +26,8 @@ options:
     type: path
   docker_ssh_host_key:
     description:
-      - The public host key of the VM, as one line such as C(ssh-ed25519 AAAA...). With it, no other host key is accepted and no C(known_hosts) file is read or written.
+      - The public host key of the VM, as one line such as C(ssh-ed25519 AAAA...). With it, no other host key is accepted and no C(known_hosts) file
+        is read or written.
       - Without it the host must be known to the user's own C(known_hosts).
     type: str
   docker_ssh_options:
@@ -49,12 +50,14 @@ options:
     type: path
   docker_validate_certs:
     description:
-      - Set to V(false) to accept any certificate, or none, of a C(tcp://) engine. Whoever is on the network between can then take the engine over; a warning says so.
+      - Set to V(false) to accept any certificate, or none, of a C(tcp://) engine. Whoever is on the network between can then take the engine over; a
+        warning says so.
     type: bool
     default: true
   docker_timeout:
     description:
-      - How long the engine may take to answer one request, and C(ssh) to connect, in seconds. Loading an image, pulling one and waiting for health have their own limits.
+      - How long the engine may take to answer one request, and C(ssh) to connect, in seconds. Loading an image, pulling one and waiting for health
+        have their own limits.
     type: int
     default: 60
 requirements:

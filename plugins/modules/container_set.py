@@ -47,7 +47,8 @@ options:
   containers:
     description:
       - The members of the set, by name (a DNS label). Required when O(state=present). An unknown key is refused with the nearest known one.
-      - C(image) (required) is the image to run, by tag, digest or id. Members are compared by the id that the reference stands for, so that a moved tag is a change.
+      - C(image) (required) is the image to run, by tag, digest or id. Members are compared by the id that the reference stands for, so that a moved
+        tag is a change.
       - C(command) and C(entrypoint) are lists, or strings that are split as a shell would.
       - C(environment) is a mapping. Its values are never shown in a diff or a result, but whoever may inspect the container sees them.
       - C(links) is a list of members that this one may reach, as C(db) or, under another name for this consumer alone, C(db:database).
@@ -58,22 +59,28 @@ options:
       - C(tmpfs) is a list of paths, each with mount options if need be, as C(/run:size=16m).
       - C(user), C(group_add), C(working_dir), C(hostname), C(domainname), C(labels), C(init), C(stop_signal), C(stop_grace_period),
         C(extra_hosts) (mapping of name to address), C(dns), C(dns_search) are what they are for C(docker run).
-      - C(healthcheck) is a mapping of C(test) (a list that begins with C(CMD) or C(CMD-SHELL), or a string for the shell, or V(none) to switch the image's off), C(interval), C(timeout), C(start_period), C(start_interval)
+      - C(healthcheck) is a mapping of C(test) (a list that begins with C(CMD) or C(CMD-SHELL), or a string for the shell, or V(none) to switch the
+        image's off), C(interval), C(timeout), C(start_period), C(start_interval)
         (durations such as C(500ms), C(2s), C(1m30s)) and C(retries).
       - C(restart) is C(no), C(on-failure), C(on-failure:5), C(always) or C(unless-stopped), the default.
-      - C(memory), C(memory_swap), C(memory_reservation), C(shm_size) are sizes such as C(512MiB) or C(2g) (binary units), C(cpus) a number of cores, C(cpu_shares) a weight, C(pids_limit) a number.
+      - C(memory), C(memory_swap), C(memory_reservation), C(shm_size) are sizes such as C(512MiB) or C(2g) (binary units), C(cpus) a number of cores,
+        C(cpu_shares) a weight, C(pids_limit) a number.
       - >-
-        C(ulimits) is a mapping such as C({nofile: 1024}) or C({nofile: {soft: 1024, hard: 4096}}), C(sysctls) a mapping, C(devices) a list such as C(/dev/fuse:/dev/fuse:rw).
+        C(ulimits) is a mapping such as C({nofile: 1024}) or C({nofile: {soft: 1024, hard: 4096}}), C(sysctls) a mapping, C(devices) a list such as
+        C(/dev/fuse:/dev/fuse:rw).
       - C(read_only) makes the root file system read-only.
-      - C(cap_add), C(cap_drop) change the capabilities. Unless told otherwise a container has CHOWN, DAC_OVERRIDE, FOWNER, KILL, NET_BIND_SERVICE, SETGID and SETUID, which is
+      - C(cap_add), C(cap_drop) change the capabilities. Unless told otherwise a container has CHOWN, DAC_OVERRIDE, FOWNER, KILL, NET_BIND_SERVICE,
+        SETGID and SETUID, which is
         what the usual images need to prepare their directories and then drop their rights, and not the rest of the engine's default.
         C(cap_drop) of C(ALL) leaves only what C(cap_add) names.
-      - C(no_new_privileges) is true unless told otherwise. C(privileged) is false; asking for it gives a warning. C(security_opt) takes further options such as C(seccomp=...).
+      - C(no_new_privileges) is true unless told otherwise. C(privileged) is false; asking for it gives a warning. C(security_opt) takes further
+        options such as C(seccomp=...).
       - C(log) is a mapping of C(driver) and C(options).
     type: dict
   images:
     description:
-      - Images that are loaded into the engine from archives on the controller, before anything else. An archive is sent only when the engine does not hold the very image under that name.
+      - Images that are loaded into the engine from archives on the controller, before anything else. An archive is sent only when the engine does not
+        hold the very image under that name.
     type: list
     elements: dict
     default: []
@@ -88,14 +95,16 @@ options:
         required: true
   pull:
     description:
-      - Whether images come from their registry. V(missing) pulls what the engine does not hold, V(always) asks the registry each time, V(never) refuses what the engine does not hold.
+      - Whether images come from their registry. V(missing) pulls what the engine does not hold, V(always) asks the registry each time, V(never)
+        refuses what the engine does not hold.
       - All images are there before any container is touched.
     type: str
     choices: [missing, always, never]
     default: missing
   network:
     description:
-      - V(per-link) gives each member a network of its own, which its consumers join. Members without a link between them cannot resolve each other. Consumers of one provider meet on its network.
+      - V(per-link) gives each member a network of its own, which its consumers join. Members without a link between them cannot resolve each other.
+        Consumers of one provider meet on its network.
       - V(flat) puts all members into one network under their names.
     type: str
     choices: [per-link, flat]
@@ -119,9 +128,16 @@ options:
     default: false
   wait_timeout:
     description:
-      - How long the new containers may take, all together, to start and to become healthy, in seconds. A member without a health check counts as ready when it has run for two seconds.
+      - How long the new containers may take, all together, to start and to become healthy, in seconds. A member without a health check counts as
+        ready when it has run for two seconds.
     type: int
     default: 300
+  assume_empty_engine:
+    description:
+      - In check mode, plan for an engine that holds nothing and speak to none. For a VM that the same run would make, and that is not there yet.
+      - Refused outside check mode.
+    type: bool
+    default: false
 seealso:
   - module: hardshell.xen.container_set_info
 """

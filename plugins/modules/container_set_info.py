@@ -40,7 +40,9 @@ EXAMPLES = r"""
 
 - name: Name every member that is not healthy
   ansible.builtin.debug:
-    msg: "{{ engine.container_sets | map(attribute='members') | map('dict2items') | flatten | rejectattr('value.health', 'in', ['healthy', 'none']) | map(attribute='key') }}"
+    msg: >-
+      {{ engine.container_sets | map(attribute='members') | map('dict2items') | flatten
+      | rejectattr('value.health', 'in', ['healthy', 'none']) | map(attribute='key') }}
 """
 
 RETURN = r"""
@@ -56,12 +58,14 @@ import typing as t
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.transport import TRANSPORT_ARGUMENTS, connect
 from ansible_collections.hardshell.xen.plugins.module_utils._module import Context, ModuleDefinition, run_as_module
 
+
 def run(parameters: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
     from ansible_collections.hardshell.xen.plugins.module_utils._engine.report import report_sets
 
     with connect(parameters, warn=context.warn) as engine:
         sets = report_sets(engine, name=parameters["name"], tenant=parameters["tenant"])
     return {"changed": False, "container_sets": sets}
+
 
 DEFINITION = ModuleDefinition(
     argument_spec={
@@ -72,8 +76,10 @@ DEFINITION = ModuleDefinition(
     run=run,
 )
 
+
 def main() -> None:
     run_as_module(DEFINITION)
+
 
 if __name__ == "__main__":
     main()
