@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
 from xapi_lab.testing import Lab
 
 XenAPI = pytest.importorskip("XenAPI", reason="the XenAPI package is not installed (pip install XenAPI)")
