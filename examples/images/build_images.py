@@ -3,8 +3,8 @@
 # Copyright: hardshell.xen contributors
 """Build the demo's container images from Debian's packages, without a Docker engine and without a registry.
 
-Each image becomes an archive as ``docker save`` writes it. Layers are shared: one with the C library and busybox, one with
-Python, one with Redis, and a small one for each program. The same packages give the same bytes. Archives are kept in the
+Each image becomes an archive as ``docker save`` writes it. Layers are shared: one with the C library, one with Python, one
+with Redis, and a small one for each program. The same packages give the same bytes. Archives are kept in the
 output folder and built again only when this program, the applications or the arguments change.
 """
 
@@ -27,8 +27,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PACKAGES = ("busybox-static", "libpython3.11-stdlib", "python3.11-minimal", "redis-server", "redis-tools")
-PYTHON, BUSYBOX = "/usr/bin/python3.11", "/usr/bin/busybox"
+PACKAGES = ("libpython3.11-stdlib", "python3.11-minimal", "redis-server", "redis-tools")
+PYTHON = "/usr/bin/python3.11"
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 LOADER = "lib64/ld-linux-x86-64.so.2"
 USER = 10001
@@ -78,7 +78,7 @@ class Image:
 
 
 def http_health(port: int) -> tuple[str, ...]:
-    return (BUSYBOX, "wget", "-q", "-O", "/dev/null", "-T", "8", f"http://127.0.0.1:{port}/health")
+    return (PYTHON, "-I", "-S", "/app/health.py", str(port))
 
 
 def front(name: str, title: str, backend: str) -> Image:
@@ -166,7 +166,6 @@ class Tree:
 def base_files(tree: Tree) -> Files:
     return {
         LOADER: (0o755, tree.read("lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")),
-        BUSYBOX[1:]: (0o755, tree.read("bin/busybox")),
         "etc/passwd": (0o644, f"root:x:0:0::/:/sbin/nologin\napp:x:{USER}:{USER}::/:/sbin/nologin\n".encode()),
         "etc/group": (0o644, f"root:x:0:\napp:x:{USER}:\n".encode()),
         **{
@@ -201,7 +200,7 @@ def redis_files(tree: Tree) -> Files:
 
 
 def application_files(program: str) -> Files:
-    return {f"app/{name}": (0o644, (HERE / "apps" / name).read_bytes()) for name in (program, "serve.py")}
+    return {f"app/{name}": (0o644, (HERE / "apps" / name).read_bytes()) for name in (program, "serve.py", "health.py")}
 
 
 def make_layer(files: Files, folders: Mapping[str, tuple[int, int]]) -> Layer:
@@ -254,7 +253,7 @@ def image_config(image: Image, digests: Iterable[str]) -> bytes:
         "StopSignal": "SIGTERM",
         "Healthcheck": {
             "Test": ["CMD", *image.health],
-            "Interval": 5 * SECOND,
+            "Interval": 10 * SECOND,
             "Timeout": 10 * SECOND,
             "StartPeriod": 120 * SECOND,
             "Retries": 6,
