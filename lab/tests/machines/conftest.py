@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import uuid as uuids
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,8 +85,11 @@ def spec(*disks: Disk, nics: tuple[Nic, ...] = (), firmware: str = "bios") -> Ma
     return MachineSpec(str(uuids.uuid4()), "test, machine", 1, 64 * MIB, firmware, "cd", tuple(disks), nics)
 
 
-async def serial_bytes(folder: Path) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    yield await asyncio.open_unix_connection(str(folder / "console.sock"))
+async def press_key(folder: Path) -> None:
+    """Send a byte to the machine's serial line."""
+    _, writer = await asyncio.open_unix_connection(str(folder / "console.sock"))
+    writer.write(b"x")
+    await writer.drain()
 
 
 @pytest.fixture

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: hardshell.xen contributors
+"""The qemu backend with guests of one sector: life cycle, events, devices, and machines that outlive the lab."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import IDLE, POWER_OFF, REBOOT, Listener, disk, press_key, spec
+from xapi_lab.machines.contract import MachineError, Nic
+from xapi_lab.machines.qemu import QemuMachines
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("qemu-system-x86_64") is None, reason="qemu-system-x86_64 is not installed"
+)
+SECONDS = 60
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short path: Unix sockets lie in it."""
+    with tempfile.TemporaryDirectory(prefix="m") as name:
+        yield Path(name)
+
+
+def nic(device: int, kind: str = "private") -> Nic:
+    return Nic(f"vif{device}", device, f"52:54:00:00:00:0{device}", "network", kind, 3, "127.77.98.7")
+
+
+def test_a_guest_that_switches_itself_off_is_reported(folder: Path) -> None:
+    async def work() -> None:
+        listener = Listener()
+        machines, machine = QemuMachines(folder / "machines", listener), spec(disk(folder / "d.raw", POWER_OFF))
+        await machines.start(machine)
+        await press_key(machines.folder(machine.uuid))
+        await listener.wait_for("powered_off", SECONDS)
+        assert not await machines.adopt(machine)
+
+    asyncio.run(work())
+
+
+def test_a_guest_that_restarts_itself_is_reported_and_runs_on(folder: Path) -> None:
+    async def work() -> None:
+        listener = Listener()
+        machines, machine = QemuMachines(folder / "machines", listener), spec(disk(folder / "d.raw", REBOOT))
+        await machines.start(machine)
+        try:
+            await press_key(machines.folder(machine.uuid))
+            await listener.wait_for("rebooted", SECONDS)
+            with pytest.raises(MachineError, match="runs already"):
+                await machines.start(machine)
+        finally:
+            await machines.kill(machine.uuid)
+        assert listener.queue.empty(), "an end that was asked for was reported"
+
+    asyncio.run(work())
+
+
+def test_a_machine_with_plugged_devices_is_suspended_resumed_and_adopted(folder: Path) -> None:
+    async def work() -> None:
+        listener = Listener()
+        machines = QemuMachines(folder / "machines", listener, nat_ports=("8000-8001",))
+        machine = spec(disk(folder / "d.raw", POWER_OFF), nics=(nic(0, "nat"),))
+        await machines.start(machine)
+        data = disk(folder / "e.raw", b"", 1)
+        await machines.plug_disk(machine.uuid, data)
+        await machines.plug_nic(machine.uuid, nic(1))
+        await machines.suspend(machine.uuid, folder / "state")
+        assert not await machines.adopt(machine)
+
+        whole = replace(machine, disks=(*machine.disks, data), nics=(*machine.nics, nic(1)))
+        await machines.resume(whole, folder / "state")
+        await machines.release()
+
+        later = QemuMachines(folder / "machines", listener)
+        assert await later.adopt(whole)
+        assert set((await later.usage(whole.uuid)).disks) == {0, 1}
+        await press_key(later.folder(whole.uuid))
+        await listener.wait_for("powered_off", SECONDS)
+
+    asyncio.run(work())
+
+
+def test_what_qemu_refuses_is_told_in_its_own_words(folder: Path) -> None:
+    async def work() -> None:
+        machines, machine = QemuMachines(folder / "machines", Listener()), spec(disk(folder / "d.raw", IDLE))
+        (folder / "d.raw").unlink()
+        with pytest.raises(MachineError, match=r"d\.raw.*No such file"):
+            await machines.start(machine)
+
+    asyncio.run(work())
