@@ -235,7 +235,12 @@ class Progress:
 def run(command: list[str], *, what: str, environment: dict[str, str] | None = None) -> None:
     """Run a command; its output is shown only when it fails."""
     result = subprocess.run(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
     )
     if result.returncode != 0:
         tail = "\n".join(result.stdout.decode(errors="replace").splitlines()[-25:])
@@ -247,7 +252,9 @@ def missing_requirements(as_root: bool) -> list[str]:
     tools = dict(TOOLS) if as_root else {**TOOLS, "newuidmap": "uidmap"}
     packages = {package for tool, package in tools.items() if shutil.which(tool) is None}
     packages |= {
-        package for platform, package in GRUB_PLATFORMS.items() if not Path("/usr/lib/grub", platform, "moddep.lst").exists()
+        package
+        for platform, package in GRUB_PLATFORMS.items()
+        if not Path("/usr/lib/grub", platform, "moddep.lst").exists()
     }
     return sorted(packages)
 
@@ -292,7 +299,12 @@ def bootstrap(command: list[str], log: Path, progress: Progress) -> None:
     environment = {**os.environ, "TMPDIR": os.environ.get("TMPDIR", "/var/tmp"), "LC_ALL": "C.UTF-8"}
     with log.open("w", encoding="utf-8") as record:
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         assert process.stdout is not None
         for line in process.stdout:
@@ -439,12 +451,19 @@ def cache_key(arguments: argparse.Namespace) -> str:
 def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Build a bootable Debian disk image with Docker Engine.")
     parser.add_argument(
-        "--cache-dir", type=Path, default=Path("~/.cache/hardshell.xen"), help="where the image is kept (default: %(default)s)"
+        "--cache-dir",
+        type=Path,
+        default=Path("~/.cache/hardshell.xen"),
+        help="where the image is kept (default: %(default)s)",
     )
     parser.add_argument("--suite", default="bookworm", help="Debian release (default: %(default)s)")
     parser.add_argument("--mirror", help="Debian mirror, if not mmdebstrap's default")
-    parser.add_argument("--size", type=int, default=2048, metavar="MIB", help="size of the disk in MiB (default: %(default)s)")
-    parser.add_argument("--package", action="append", default=[], help="one more Debian package to install; may be repeated")
+    parser.add_argument(
+        "--size", type=int, default=2048, metavar="MIB", help="size of the disk in MiB (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--package", action="append", default=[], help="one more Debian package to install; may be repeated"
+    )
     parser.add_argument("--rebuild", action="store_true", help="build although the image is in the cache")
     arguments = parser.parse_args(argv)
     if arguments.size < 1536:
