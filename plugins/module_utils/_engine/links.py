@@ -46,7 +46,7 @@ def check_links(links: t.Mapping[str, t.Sequence[Link]]) -> None:
         for index, link in enumerate(own):
             option = f"containers.{consumer}.links[{index}]"
             if link.provider not in links:
-                near = difflib.get_close_matches(link.provider, links, 1)
+                near = difflib.get_close_matches(link.provider, links, 1, cutoff=0.5)
                 hint = f"did you mean {near[0]!r}?" if near else f"it holds {', '.join(sorted(links))}"
                 raise OptionError(option, str(link), f"the set holds no container {link.provider!r}; {hint}")
             if link.provider == consumer:

@@ -137,7 +137,7 @@ class SshForward:
             "StreamLocalBindMask=0177",
             "ClearAllForwardings=no",
             "RequestTTY=no",
-            "LogLevel=ERROR",
+            "LogLevel=INFO",
             f"ConnectTimeout={self._timeout}",
             *_KEEPALIVE,
         ]
@@ -271,12 +271,10 @@ _ADVICE = (
         "the VM's sshd does not allow the forwarding of sockets; set AllowStreamLocalForwarding yes there",
     ),
     (
-        r"open failed: connect failed: (Permission denied)|connect to .*: Permission denied",
-        "the user may not use {socket}; log in as root or as a member of the group docker",
-    ),
-    (
+        # sshd does not tell which of the two it is.
         r"open failed: connect failed",
-        "nothing answers at {socket} in the VM; is Docker Engine installed and running there? (systemctl status docker)",
+        "nothing answers at {socket}, or the user may not use it: is Docker Engine installed and running in the VM (systemctl status docker), "
+        "and is the user root or in the group docker?",
     ),
     (r"Could not resolve hostname", "the name is not known; see docker_host"),
     (r"Connection refused", "nothing listens there; is the VM up, and is sshd running? See docker_host"),

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import threading
 import time
 import typing as t
 from pathlib import Path
 
 import pytest
-
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError
 
 from .conftest import Daemon, Engine
@@ -66,7 +67,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Server]:
         "AllowStreamLocalForwarding": "yes",
     }
     (directory / "config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
-    process = subprocess.Popen([sshd, "-D", "-e", "-f", str(directory / "config")], stderr=(directory / "log").open("wb"))
+    process = subprocess.Popen(
+        [sshd, "-D", "-e", "-f", str(directory / "config")], stderr=(directory / "log").open("wb")
+    )
     try:
         deadline = time.monotonic() + 20
         while True:
@@ -84,8 +87,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Server]:
 
 
 def ssh_children() -> list[str]:
-    found = subprocess.run(["ps", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=True)
-    return [line for line in found.stdout.splitlines() if line.startswith("ssh ")]
+    """Process id and command line of every ssh that this process has started and that still runs."""
+    command = ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [line.strip() for line in found.stdout.splitlines() if line.split()[1] == "ssh"]
 
 
 @pytest.fixture
@@ -108,13 +113,18 @@ def test_a_killed_ssh_is_replaced_and_the_old_set_kept(remote: Engine, server: S
     remote.deploy({"one": {"image": "box:1"}}, **way)
     before = remote.daemon.running()
     slow = {"one": {"image": "box:2", "healthcheck": {"test": "false", "interval": "100ms", "retries": 1000}}}
-    script = f"sleep 3; pkill -P {os.getpid()} -x ssh"
-    killer = subprocess.Popen(["sh", "-c", script])
-    try:
-        with pytest.raises(HardshellError, match="The set runs as it did before"):
-            remote.deploy(slow, **way)
-    finally:
-        killer.wait(30)
+
+    def kill_ssh() -> None:
+        while "shop_one.new" not in remote.daemon.running():
+            time.sleep(0.1)
+        for child in ssh_children():
+            os.kill(int(child.split()[0]), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_ssh)
+    killer.start()
+    with pytest.raises(HardshellError, match="The set runs as it did before"):
+        remote.deploy(slow, **way)
+    killer.join(30)
     assert remote.daemon.running() == before
     assert ssh_children() == []
 
@@ -148,4 +158,7 @@ def test_an_unknown_host_is_refused_without_a_pinned_key(remote: Engine, server:
     with pytest.raises(HardshellError, match="host key is not the one"):
         remote.deploy({"one": {"image": "box:1"}}, **way)
     with pytest.raises(HardshellError, match="host key is not the one"):
-        remote.deploy({"one": {"image": "box:1"}}, **{**way, "docker_ssh_options": [*way["docker_ssh_options"], "StrictHostKeyChecking=no"]})
+        remote.deploy(
+            {"one": {"image": "box:1"}},
+            **{**way, "docker_ssh_options": [*way["docker_ssh_options"], "StrictHostKeyChecking=no"]},
+        )
