@@ -21,8 +21,8 @@ requests: t.Any = None
 CancellableStream: t.Any = None
 try:
     import docker
-    import requests  # noqa: F401
-    from docker.types import CancellableStream  # noqa: F401
+    import requests  # noqa: F401  # pylint: disable=unused-import
+    from docker.types import CancellableStream  # noqa: F401  # pylint: disable=unused-import
 except ImportError:
     IMPORT_TRACEBACK: str | None = traceback.format_exc()
 else:

@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
 TRANSPORT_ARGUMENTS: dict[str, t.Any] = {
     "docker_host": {"type": "str", "required": True},
     "docker_ssh_key": {"type": "path"},
-    "docker_ssh_host_key": {"type": "str"},
+    "docker_ssh_host_key": {"type": "str", "no_log": False},
     "docker_ssh_options": {"type": "list", "elements": "str", "default": []},
     "docker_ca_path": {"type": "path"},
     "docker_cert_path": {"type": "path"},

@@ -126,7 +126,7 @@ class Session:
                 self._open(others.pop(0))
                 if self.address in tried:
                     if time.monotonic() >= deadline:
-                        raise ConnectionLost(_unreachable(tried)) from lost
+                        raise ConnectionLost(_unreachable(tried)) from lost  # pylint: disable=bad-exception-cause
                     time.sleep(1)
             else:
                 self._answered = True

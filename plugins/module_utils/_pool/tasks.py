@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 import typing as t
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 from .._errors import HardshellError
 from .session import Session

@@ -20,7 +20,7 @@ from . import marks
 from .sizes import MIB, parse_size, rounded_to_vdi
 
 MINIMUM_MEMORY = 16 * MIB
-IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+IpNetwork = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]  # noqa: UP007  # read by pylint as Python 3.8
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from .interpolate import Variables, interpolate_tree
 from .merge import JSON, merge, without
 
 # The text of a file, or None where there is none. Raises HardshellError for a file that cannot be read.
-Read = t.Callable[[str], str | None]
+Read = t.Callable[[str], t.Optional[str]]  # noqa: UP045  # read by pylint as Python 3.8
 
 INCLUDED = ("services", "volumes", "networks", "secrets", "configs", "models")
 
