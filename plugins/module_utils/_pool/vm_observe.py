@@ -52,14 +52,18 @@ def observe(session: Session, spec: VmSpec) -> Observed:
     pool = pool_from_records(seen)
     vbds = seen.get("vbd", {})
     removing = spec.state == "absent"
+    snapshots = record["snapshots"] if removing and record is not None else []
+    snapshot_vbds = records_where(session, "VBD", field_is("VM", *snapshots)) if snapshots else {}
     vdis = _read_vdis(session, spec, vbds, all_of_them=removing)
-    reader = _Reader(spec.owner, pool, vdis, _held_by_others(session, spec.owner, pool, vdis, vbds))
+    held_by_others = _held_by_others(session, spec.owner, pool, vdis, {**vbds, **snapshot_vbds})
+    reader = _Reader(spec.owner, pool, vdis, held_by_others)
 
     vm = None
     if ref is not None and record is not None:
         metrics = next(iter(seen.get("vm_guest_metrics", {}).values()), {})
-        snapshots = _read_remains(session, reader, record["snapshots"]) if removing and record["snapshots"] else ()
-        vm = reader.vm(ref, record, vbds, seen.get("vif", {}), metrics, snapshots)
+        snapshot_records = records_where(session, "VM", field_is("_ref", *snapshots)) if snapshots else {}
+        taken = tuple(reader.remains(snapshot, each, snapshot_vbds) for snapshot, each in snapshot_records.items())
+        vm = reader.vm(ref, record, vbds, seen.get("vif", {}), metrics, taken)
     template = None
     if vm is None and not removing and spec.template:
         template = _read_template(session, reader, spec.template)
@@ -128,12 +132,6 @@ def _read_template(session: Session, reader: _Reader, wanted: str) -> Template:
 
 def _is_template(record: Record) -> bool:
     return record["is_a_template"] and not record["is_a_snapshot"] and marks.MAKING not in record["other_config"]
-
-
-def _read_remains(session: Session, reader: _Reader, refs: t.Sequence[str]) -> tuple[Remains, ...]:
-    records = records_where(session, "VM", field_is("_ref", *refs))
-    vbds = records_where(session, "VBD", field_is("VM", *refs))
-    return tuple(reader.remains(ref, record, vbds) for ref, record in records.items())
 
 
 class _Reader:

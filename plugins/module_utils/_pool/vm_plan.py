@@ -220,7 +220,7 @@ def _plan_absent(observed: Observed) -> Outcome:
             if why:
                 warnings.append(f"the disk {disk.name or disk.uuid!r} of {vm.name!r} stays: {why}")
             else:
-                changes.append(_disk_deleted(f"disk:{disk.name or disk.uuid}", disk, needs=("vm",)))
+                changes.append(_disk_deleted(f"disk:{disk.vdi}", disk, needs=("vm",)))
         changes += [_remains_deleted(snapshot, "a snapshot of the VM", needs=("vm",)) for snapshot in vm.snapshots]
     changes += [_remains_deleted(each, "an interrupted run left this clone") for each in observed.half_made]
     changes += [_loose_deleted(disk) for disk in observed.loose_disks if not disk.keep]

@@ -11,7 +11,7 @@ import json
 import ssl
 import typing as t
 import xmlrpc.client
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import MagicMock
 
@@ -69,7 +69,13 @@ class Pool:
 
     def _run_action(self, module: str, arguments: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
         task = MagicMock(
-            args=arguments, check_mode=check, diff=True, no_log=False, async_val=0, environment=[], action=f"hardshell.xen.{module}"
+            args=arguments,
+            check_mode=check,
+            diff=True,
+            no_log=False,
+            async_val=0,
+            environment=[],
+            action=f"hardshell.xen.{module}",
         )
         connection = MagicMock(transport="local", become=None)
         action_class = importlib.import_module(f"{PLUGINS}.action.{module}").ActionModule
@@ -101,7 +107,9 @@ class Pool:
 
     def mutating_calls(self) -> dict[str, int]:
         """What was called that changes a pool. A session is no part of what a pool is made of."""
-        return {method: count for method, count in self.calls().items() if not is_read(method) and method not in HARMLESS}
+        return {
+            method: count for method, count in self.calls().items() if not is_read(method) and method not in HARMLESS
+        }
 
     def contents(self) -> dict[str, set[str]]:
         return {name: set(self.lab.records(name)) for name in SHARED}
@@ -139,9 +147,9 @@ def controller_pool(lab: Lab, capsys: pytest.CaptureFixture[str]) -> Pool:
 
 
 @pytest.fixture
-def pool_class() -> type[Pool]:
-    """For tests that need many pools."""
-    return Pool
+def make_pool(lab: Lab, capsys: pytest.CaptureFixture[str]) -> Callable[[], Pool]:
+    """Pools that count what is left over from the moment they are made."""
+    return lambda: Pool(lab, "in_controller", capsys)
 
 
 @pytest.fixture

@@ -1,0 +1,202 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What users write: refused with the option, the value and what would be right, or normalised."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.hardshell.xen.plugins.module_utils._errors import OptionError
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.connection import connection_options
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.session import is_read, to_wire
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.sizes import parse_size, shown
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_spec import vm_spec
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.xapi_errors import XapiError
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [
+        ("1GiB", 1 << 30),
+        ("1 gib", 1 << 30),
+        ("1.5GiB", 3 << 29),
+        ("2GB", 2 * 10**9),
+        ("512MiB", 512 << 20),
+        ("3KB", 3000),
+        ("1TiB", 1 << 40),
+        (1073741824, 1 << 30),
+        ("1073741824", 1 << 30),
+    ],
+)
+def test_sizes(written: t.Any, size: int) -> None:
+    assert parse_size("memory", written) == size
+
+
+@pytest.mark.parametrize("written", ["2 Gigs", "two", "", "-1GiB", "0", "1GiB2", "GiB", "1e9", None])
+def test_sizes_that_are_none(written: t.Any) -> None:
+    with pytest.raises(OptionError, match="memory") as refused:
+        parse_size("memory", written)
+    assert repr(written) in refused.value.message
+    assert "GiB" in refused.value.message
+
+
+@given(st.integers(1, 10**15))
+def test_whole_sizes_survive_being_shown(size: int) -> None:
+    text = shown(size)
+    assert "." in text or parse_size("x", text) == size
+
+
+CONNECTION = {
+    "xapi_host": ["xen1"],
+    "xapi_username": "root",
+    "xapi_password": "secret",
+    "xapi_ca_path": None,
+    "xapi_fingerprint": None,
+    "xapi_validate_certs": True,
+    "xapi_session": None,
+    "xapi_timeout": 60,
+}
+
+
+@pytest.mark.parametrize(
+    ("written", "url"),
+    [
+        ("xen1", "https://xen1"),
+        ("xen1:8443", "https://xen1:8443"),
+        ("https://xen1", "https://xen1"),
+        ("https://xen1:443/", "https://xen1"),
+        ("192.0.2.1", "https://192.0.2.1"),
+        ("2001:db8::1", "https://[2001:db8::1]"),
+        ("[2001:db8::1]:8443", "https://[2001:db8::1]:8443"),
+    ],
+)
+def test_addresses(written: str, url: str) -> None:
+    assert connection_options({**CONNECTION, "xapi_host": [written]}).addresses[0].url == url
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("xapi_host", ["http://xen1"]),
+        ("xapi_host", ["xen1:port"]),
+        ("xapi_host", ["https://root:secret@xen1"]),
+        ("xapi_host", [""]),
+        ("xapi_password", None),
+        ("xapi_fingerprint", ["abc"]),
+        ("xapi_timeout", 0),
+    ],
+)
+def test_connections_that_cannot_be_used(option: str, value: t.Any) -> None:
+    with pytest.raises(OptionError, match=option):
+        connection_options({**CONNECTION, option: value})
+
+
+def test_fingerprints_are_compared_as_digits() -> None:
+    options = connection_options({**CONNECTION, "xapi_fingerprint": [":".join(["AB"] * 32)]})
+    assert options.fingerprints == {"ab" * 32}
+
+
+VM: dict[str, t.Any] = {
+    **dict.fromkeys(
+        [
+            "host",
+            "uuid",
+            "description",
+            "template",
+            "vcpus",
+            "memory",
+            "sr",
+            "disks",
+            "networks",
+            "config_drive",
+            "tags",
+            "wait_for",
+        ]
+    ),
+    "name": "shop",
+    "tenant": "acme",
+    "ssh_host_key": False,
+    "adopt": False,
+    "allow_power_cycle": False,
+    "state": "running",
+    "shutdown_timeout": 10,
+    "force": False,
+}
+DISK = {"name": "data", "size": "1GiB", "sr": None, "description": None}
+NIC = {"name": None, "network": "lan", "mac": None}
+DRIVE = {"user_data": "x", "meta_data": None, "network_config": None, "sr": None, "state": "present"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("name", 'a"b'),
+        ("name", " "),
+        ("tenant", "Acme Corp"),
+        ("vcpus", 0),
+        ("memory", "2 Gigs"),
+        ("memory", "4"),
+        ("disks", [DISK, DISK]),
+        ("disks", [{**DISK, "size": "big"}]),
+        ("disks", [{**DISK, "name": "config-drive"}]),
+        ("networks", [NIC, NIC]),
+        ("networks", [{**NIC, "mac": "01:00:00:00:00:01"}]),
+        ("networks", [{**NIC, "mac": "nonsense"}]),
+        ("config_drive", {**DRIVE, "user_data": None}),
+        ("ssh_host_key", True),
+        ("tags", ["tenant:globex"]),
+        ("shutdown_timeout", 0),
+        ("wait_for", {"address": "10.0.0.0/99", "nic": None, "timeout": 5}),
+        ("wait_for", {"address": "true", "nic": None, "timeout": 0}),
+    ],
+)
+def test_vm_options_that_cannot_be_used_are_named(option: str, value: t.Any) -> None:
+    with pytest.raises(OptionError, match=option):
+        vm_spec({**VM, option: value})
+
+
+def test_a_vm_is_normalised() -> None:
+    spec = vm_spec(
+        {**VM, "disks": [{**DISK, "size": "1MB"}], "networks": [{**NIC, "mac": "02-AB-00-00-00-01"}], "template": ""}
+    )
+    assert spec.owner.host == "shop"
+    assert spec.disks[0].size == 2 << 20
+    assert spec.networks is not None
+    assert (spec.networks[0].name, spec.networks[0].mac) == ("lan", "02:ab:00:00:00:01")
+    assert spec.template is None
+
+
+def test_what_travels_is_what_xapi_reads() -> None:
+    assert to_wire({"a": 1 << 40, "b": [True, 2.0], "c": {"d": 1}}) == {
+        "a": str(1 << 40),
+        "b": [True, 2.0],
+        "c": {"d": "1"},
+    }
+
+
+@pytest.mark.parametrize("method", ["VM.get_record", "VM.get_all_records_where", "event.from", "task.get_status"])
+def test_reads_may_be_sent_twice(method: str) -> None:
+    assert is_read(method)
+
+
+@pytest.mark.parametrize("method", ["VM.start", "Async.VM.clone", "VM.set_name_label", "task.create", "VBD.create"])
+def test_writes_may_not(method: str) -> None:
+    assert not is_read(method)
+
+
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=4))
+def test_every_error_is_one_message_with_its_code(description: list[str]) -> None:
+    error = XapiError("start 'shop'", description)
+    assert error.message.startswith("start 'shop': ")
+    assert error.message.endswith(f"[{description[0]}]")
+
+
+def test_a_known_error_says_what_to_do() -> None:
+    error = XapiError("create a disk", ["SR_FULL", "10", "5"])
+    assert "10 bytes wanted, 5 there" in error.message
+    assert error.details == {"xapi_error": "SR_FULL"}
