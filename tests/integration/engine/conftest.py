@@ -201,7 +201,8 @@ def daemon() -> t.Iterator[Daemon]:
         f"--config-file={base}/daemon.json",
     ]
     flags += ["--default-address-pool=base=10.198.0.0/16,size=26"]
-    script = 'ip link set lo up && exec "$0" "$@"'
+    # The engine ends with this process, however this process ends.
+    script = 'ip link set lo up && exec setpriv --pdeathsig TERM "$0" "$@"'
     with open(f"{base}/log", "wb") as log:
         process = subprocess.Popen(
             ["unshare", "--net", "--mount", "sh", "-c", script, dockerd, *flags],
