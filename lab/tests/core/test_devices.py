@@ -120,6 +120,17 @@ def test_positions(api: Api) -> None:
     assert "0" not in api("VM.get_allowed_VBD_devices", vm)
 
 
+def test_the_default_locking_mode_is_not_changed_under_a_running_vm(api: Api) -> None:
+    network = api("network.create", {"name_label": "n", "other_config": {}})
+    vm = api.vm("on it", disk=False, nic=False)
+    vif = api.vif(vm, "0", network)
+    api("VM.start", vm, False, False)
+    assert _error(api, "network.set_default_locking_mode", network, "disabled") == ["VIF_IN_USE", network, vif]
+    api("VM.hard_shutdown", vm)
+    api("network.set_default_locking_mode", network, "disabled")
+    assert api("network.get_default_locking_mode", network) == "disabled"
+
+
 def test_networks(api: Api) -> None:
     network = api("network.create", {"name_label": "private", "other_config": {}})
     assert api("network.get_bridge", network).startswith("xapi")

@@ -48,6 +48,14 @@ async def network_destroy(context: Context, network: str) -> None:
     context.db.destroy("network", network)
 
 
+@call("network.set_default_locking_mode")
+async def network_set_default_locking_mode(context: Context, network: str, value: str) -> None:
+    for vif in context.db.get("network", network, "VIFs"):
+        if context.db.get("VIF", vif, "currently_attached"):
+            raise XapiError("VIF_IN_USE", network, vif)
+    context.db.set("network", network, "default_locking_mode", value)
+
+
 @call("pool.create_VLAN_from_PIF")
 async def create_vlan_from_pif(context: Context, pif: str, network: str, tag: int) -> list[str]:
     context.db.row("network", network)
@@ -223,6 +231,11 @@ async def host_enable(context: Context, host: str) -> None:
 @call("host.disable")
 async def host_disable(context: Context, host: str, auto_enable: bool = True) -> None:
     context.db.set("host", host, "enabled", False)
+
+
+@call("host.set_power_on_mode")
+async def host_set_power_on_mode(context: Context, host: str, mode: str, config: dict[str, str]) -> None:
+    context.db.update("host", host, power_on_mode=mode, power_on_config=config)
 
 
 @call("host.reboot", "host.shutdown")
