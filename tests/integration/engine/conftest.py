@@ -30,10 +30,10 @@ from ansible_collections.hardshell.xen.plugins.modules import container_set, con
 BUSYBOX = Path("/bin/busybox")
 APPLETS = (
     "sh",
+    "printf",
     "sleep",
     "httpd",
     "nc",
-    "wget",
     "nslookup",
     "ping",
     "cat",
@@ -113,7 +113,8 @@ class Daemon:
 
     def reaches(self, consumer: str, address: str) -> bool:
         """Whether a container gets an answer over HTTP from another one."""
-        return self.execute(consumer, "wget", "-q", "-T", "1", "-O", "-", f"http://{address}/hello") == (0, "hello")
+        request = f"printf 'GET /hello HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {address} 80"
+        return "200 OK" in self.execute(consumer, "sh", "-c", request)[1]
 
     def clear(self) -> None:
         for name in self.containers():
