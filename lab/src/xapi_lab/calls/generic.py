@@ -24,9 +24,9 @@ def run(context: Context, message: Message, arguments: list[Any]) -> Any:
         reader = _READERS.get(message.name)
         if reader is not None:
             return reader(context, class_, *arguments)
-        for prefix, action in _FIELD_MESSAGES:
+        for prefix, action, count in _FIELD_MESSAGES:
             name = message.name.removeprefix(prefix)
-            if name != message.name and name in class_.fields and action is not None:
+            if name != message.name and name in class_.fields and len(message.parameters) == count:
                 context.db.row(class_.name, arguments[0])
                 return action(context, class_.name, name, *arguments)
         if message.implicit and message.name == "create":
@@ -116,11 +116,12 @@ _READERS: dict[str, Any] = {
     "get_by_uuid": _get_by_uuid,
     "get_by_name_label": _get_by_name_label,
 }
-_FIELD_MESSAGES: tuple[tuple[str, Any], ...] = (
-    ("get_", _get),
-    ("set_", _set),
-    ("add_to_", _add_to),
-    ("remove_from_", _remove_from),
-    ("add_", _add),
-    ("remove_", _remove),
+_FIELD_MESSAGES: tuple[tuple[str, Any, int], ...] = (
+    # prefix, what it does, number of parameters
+    ("get_", _get, 1),
+    ("set_", _set, 2),
+    ("add_to_", _add_to, 3),
+    ("remove_from_", _remove_from, 2),
+    ("add_", _add, 2),
+    ("remove_", _remove, 2),
 )
