@@ -85,7 +85,9 @@ def test_image(pool: Pool, disk_image: Path) -> None:
     assert record["is_a_template"]
     assert "disks" not in record["other_config"]
 
-    changed = four_steps(pool, "image", name="debian", path=str(disk_image), firmware="uefi", vcpus=2, memory="2GiB")["image"]
+    changed = four_steps(pool, "image", name="debian", path=str(disk_image), firmware="uefi", vcpus=2, memory="2GiB")[
+        "image"
+    ]
     assert changed["uuid"] == made["uuid"]
 
     disk_image.write_bytes(b"another" * 100_000)
