@@ -25,7 +25,7 @@ MAY_OUTLIVE_ITS_TARGET = {
     ("pool", "default_SR"), ("pool", "suspend_image_SR"), ("pool", "crash_dump_SR"), ("host", "suspend_image_sr"),
     ("host", "crash_dump_sr"), ("task", "subtask_of"), ("session", "subject"),
 }  # fmt: skip
-"""Fields that clients set as they like, or that XAPI keeps when what they point to has gone."""
+"""Fields that XAPI keeps when what they point to has gone; those that are RW take any reference from a client besides."""
 
 
 def broken_rules(lab: Lab) -> list[str]:
@@ -52,7 +52,7 @@ def _dangling(lab: RunningLab) -> Iterator[str]:
             if record.keys() != class_.fields.keys():
                 yield f"{class_name} {ref} lacks {class_.fields.keys() - record.keys()}"
             for name, field in class_.fields.items():
-                if (class_name, name) in MAY_OUTLIVE_ITS_TARGET:
+                if field.qualifier == "RW" or (class_name, name) in MAY_OUTLIVE_ITS_TARGET:
                     continue
                 for target_class, target in _refs(field.type, record[name]):
                     if target not in {NULL, ""} and target not in database.tables[target_class]:

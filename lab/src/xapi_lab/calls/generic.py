@@ -12,7 +12,7 @@ from xapi_lab.errors import XapiError, internal_error
 from xapi_lab.model import RECORD_ONLY, Class, Message
 from xapi_lab.model.types import Type
 from xapi_lab.query import compile_expression
-from xapi_lab.values import copy_value, decode
+from xapi_lab.values import NULL, copy_value, decode
 
 STRING = Type("string")
 
@@ -28,12 +28,24 @@ def run(context: Context, message: Message, arguments: list[Any]) -> Any:
             name = message.name.removeprefix(prefix)
             if name != message.name and name in class_.fields and len(message.parameters) == count:
                 context.db.row(class_.name, arguments[0])
+                if not message.implicit:
+                    _check_references(context, message, arguments)
                 return action(context, class_.name, name, *arguments)
         if message.implicit and message.name == "create":
             return context.db.create(class_.name, constructor_record(class_, arguments[0]))
         if message.implicit and message.name == "destroy":
             return context.db.destroy(class_.name, arguments[0])
     raise XapiError("NOT_IMPLEMENTED", message.wire_name)
+
+
+def _check_references(context: Context, message: Message, arguments: list[Any]) -> None:
+    """Refuse references to nothing, as XAPI's own messages do; its generated setters store whatever they are given."""
+    for parameter, value in zip(message.parameters, arguments, strict=True):
+        type_ = parameter.type.item if parameter.type.kind == "set" else parameter.type
+        if type_ is not None and type_.kind == "ref":
+            for ref in value if isinstance(value, list) else [value]:
+                if ref != NULL:
+                    context.db.row(type_.class_name, ref)
 
 
 def constructor_record(class_: Class, given: dict[str, Any]) -> Record:
