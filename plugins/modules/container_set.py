@@ -46,13 +46,16 @@ options:
     default: present
   containers:
     description:
-      - The members of the set, by name (a DNS label). Required when O(state=present). An unknown key is refused with the nearest known one.
+      - The members of the set, by name (a DNS label). Exactly one of O(containers), O(compose_file) and O(compose) is required when O(state=present).
+        An unknown key is refused with the nearest known one.
       - C(image) (required) is the image to run, by tag, digest or id. Members are compared by the id that the reference stands for, so that a moved
         tag is a change.
       - C(command) and C(entrypoint) are lists, or strings that are split as a shell would.
       - C(environment) is a mapping. Its values are never shown in a diff or a result, but whoever may inspect the container sees them.
       - C(links) is a list of members that this one may reach, as C(db) or, under another name for this consumer alone, C(db:database).
         A link gives name resolution and permission to talk, and its provider is started, and healthy, first. Cycles are refused.
+      - C(networks), with O(network=declared), is a list of the networks that this member is in, or a mapping of them to lists of further names that it
+        has there.
       - C(ports) is a list of published ports, as C(8080:80), C(127.0.0.1:53:53/udp), C(8000-8010:80-90).
       - C(volumes) is a list, as C(data:/data) for a named volume of the set, C(/srv/data:/data:ro) for a directory of the VM.
         The engine's own socket is refused unless C(engine_socket) is true.
@@ -77,6 +80,33 @@ options:
         options such as C(seccomp=...).
       - C(log) is a mapping of C(driver) and C(options).
     type: dict
+  compose_file:
+    description:
+      - Paths of Compose files on the controller, each over those before it, as another definition of the members.
+      - What of the Compose Specification is supported works as it says; what is not is refused by the path of its key, before anything is changed.
+        C(docs/COMPOSE.md) of the collection goes through the keys one by one.
+      - The services become members. C(restart) is C(no) unless the file says otherwise, as in Compose.
+    type: list
+    elements: path
+  compose:
+    description:
+      - A Compose document, instead of files. Relative paths in it are refused.
+    type: dict
+  compose_environment:
+    description:
+      - The variables that the Compose files may name, over those of O(compose_env_files). The environment of the controller's own process is not read.
+    type: dict
+  compose_env_files:
+    description:
+      - Paths of files on the controller that set variables for the Compose files, the later over the earlier. Without this option it is the file C(.env)
+        beside the first Compose file, where there is one.
+    type: list
+    elements: path
+  compose_profiles:
+    description:
+      - The profiles whose services are enabled. V(*) enables all. Without this option they are those that the variable C(COMPOSE_PROFILES) names.
+    type: list
+    elements: str
   images:
     description:
       - Images that are loaded into the engine from archives on the controller, before anything else. An archive is sent only when the engine does not
@@ -98,17 +128,20 @@ options:
       - Whether images come from their registry. V(missing) pulls what the engine does not hold, V(always) asks the registry each time, V(never)
         refuses what the engine does not hold.
       - All images are there before any container is touched.
+      - Without this option it is what the Compose files say, or V(missing).
     type: str
     choices: [missing, always, never]
-    default: missing
   network:
     description:
       - V(per-link) gives each member a network of its own, which its consumers join. Members without a link between them cannot resolve each other.
         Consumers of one provider meet on its network.
       - V(flat) puts all members into one network under their names.
+      - V(declared) puts each member into the networks that it names in C(networks). Members that share a network reach each other there under their names.
+        Links order the start, and give private aliases, only.
+      - Without this option it is V(per-link), or, for Compose files, V(flat) when they have one network and V(declared) when they have several.
+        For Compose files V(per-link) leaves each service what it depends on or links to, whatever their networks.
     type: str
-    choices: [per-link, flat]
-    default: per-link
+    choices: [per-link, flat, declared]
   recreate:
     description:
       - V(when_changed) replaces the containers that differ in what cannot be changed in place. V(always) replaces every container.
@@ -179,6 +212,16 @@ EXAMPLES = r"""
         image: shop-web:1.4
         ports: ["8080:80"]
 
+- name: Deploy what a Compose file describes
+  hardshell.xen.container_set:
+    docker_host: ssh://root@10.0.210.11
+    tenant: acme
+    name: shop
+    compose_file: [shop/compose.yaml, shop/compose.production.yaml]
+    compose_profiles: [metrics]
+    compose_environment:
+      TAG: "1.4"
+
 - name: Remove the set and its data
   hardshell.xen.container_set:
     docker_host: ssh://root@10.0.210.11
@@ -204,7 +247,7 @@ container_set:
       description: V(present) or V(absent).
       type: str
     network:
-      description: V(per-link) or V(flat).
+      description: V(per-link), V(flat) or V(declared).
       type: str
     members:
       description:
@@ -256,11 +299,11 @@ from ansible_collections.hardshell.xen.plugins.module_utils._module import Conte
 
 
 def run(parameters: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
+    from ansible_collections.hardshell.xen.plugins.module_utils._engine.compose.parameters import parse_task
     from ansible_collections.hardshell.xen.plugins.module_utils._engine.converge import converge
     from ansible_collections.hardshell.xen.plugins.module_utils._engine.empty_engine import EmptyEngine
-    from ansible_collections.hardshell.xen.plugins.module_utils._engine.spec import parse
 
-    spec = parse(parameters)
+    spec = parse_task(parameters)
     if parameters["assume_empty_engine"]:
         if not context.check_mode:
             raise OptionError("assume_empty_engine", True, "it is for check mode only")
@@ -276,6 +319,11 @@ DEFINITION = ModuleDefinition(
         "tenant": {"type": "str", "required": True},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         "containers": {"type": "dict"},
+        "compose_file": {"type": "list", "elements": "path"},
+        "compose": {"type": "dict"},
+        "compose_environment": {"type": "dict"},
+        "compose_env_files": {"type": "list", "elements": "path"},
+        "compose_profiles": {"type": "list", "elements": "str"},
         "images": {
             "type": "list",
             "elements": "dict",
@@ -285,15 +333,16 @@ DEFINITION = ModuleDefinition(
                 "image": {"type": "str", "required": True},
             },
         },
-        "pull": {"type": "str", "choices": ["missing", "always", "never"], "default": "missing"},
-        "network": {"type": "str", "choices": ["per-link", "flat"], "default": "per-link"},
+        "pull": {"type": "str", "choices": ["missing", "always", "never"]},
+        "network": {"type": "str", "choices": ["per-link", "flat", "declared"]},
         "recreate": {"type": "str", "choices": ["when_changed", "always", "never"], "default": "when_changed"},
         "remove_orphans": {"type": "bool", "default": True},
         "remove_volumes": {"type": "bool", "default": False},
         "wait_timeout": {"type": "int", "default": 300},
         "assume_empty_engine": {"type": "bool", "default": False},
     },
-    required_if=[["state", "present", ["containers"]]],
+    mutually_exclusive=[["containers", "compose_file", "compose"]],
+    required_if=[["state", "present", ["containers", "compose_file", "compose"], True]],
     run=run,
 )
 

@@ -36,6 +36,11 @@ def flat_network(set_name: str) -> str:
     return set_name
 
 
+def declared_network(set_name: str, network: str) -> str:
+    """A network that members name themselves."""
+    return f"{set_name}_{network}"
+
+
 def volume_name(set_name: str, volume: str) -> str:
     return f"{set_name}_{volume}"
 

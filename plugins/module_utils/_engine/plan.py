@@ -104,6 +104,8 @@ def attachments(spec: SetSpec, member: MemberSpec) -> dict[str, Attachment]:
                 ),
             )
         }
+    if spec.network == "declared":
+        return _declared_attachments(spec, member)
     found = {own: Attachment(frozenset({member.name}))}
     for link in member.links:
         network = spec.own_network(link.provider)
@@ -111,6 +113,21 @@ def attachments(spec: SetSpec, member: MemberSpec) -> dict[str, Attachment]:
         private = {f"{link.provider}:{link.alias}"} if link.alias != link.provider else set()
         found[network] = Attachment(links=before.links | private)
     return found
+
+
+def _declared_attachments(spec: SetSpec, member: MemberSpec) -> dict[str, Attachment]:
+    """The networks that a member names. An alias of a link is known in the first network that consumer and provider share."""
+    private: dict[str, set[str]] = {network: set() for network in member.networks}
+    for link in member.links:
+        shared = [network for network in member.networks if network in spec.members[link.provider].networks]
+        if shared and link.alias != link.provider:
+            private[shared[0]].add(f"{link.provider}:{link.alias}")
+    return {
+        names.declared_network(spec.name, network): Attachment(
+            frozenset({member.name, *aliases}), frozenset(private[network])
+        )
+        for network, aliases in member.networks.items()
+    }
 
 
 def needed_volumes(wanted: t.Mapping[str, Wanted], observed: Observed) -> frozenset[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import show
+from . import names, show
 from .api import Engine
 from .mounts import Mount
 from .observe import Container, Observed, observe
@@ -93,12 +93,18 @@ def report_sets(engine: Engine, name: str | None, tenant: str | None) -> list[JS
 
 def _read_set(set_name: str, observed: Observed) -> JSON:
     current = observed.current()
-    flat = any(container.network_mode == set_name for container in current.values())
     return {
         "name": set_name,
         "tenant": next((container.tenant for container in observed.containers), ""),
         "state": "present",
-        "network": "flat" if flat else "per-link",
+        "network": _network_kind(set_name, current),
         "members": {member: report_container(container) for member, container in sorted(current.items())},
         "leftovers": [container.name for container in observed.containers if container.staged or container.retired],
     }
+
+
+def _network_kind(set_name: str, members: t.Mapping[str, Container]) -> str:
+    if any(container.network_mode == names.flat_network(set_name) for container in members.values()):
+        return "flat"
+    own = all(container.network_mode == names.own_network(set_name, name) for name, container in members.items())
+    return "per-link" if own else "declared"

@@ -9,12 +9,13 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .._errors import OptionError
 from . import names, parsers
 from .links import NAME, Link, check_links, parse_link, start_order
 from .mounts import ENGINE_SOCKETS, Mount, parse_mount
+from .networks import Networks, check_names, parse_networks
 from .options import NO_NEW_PRIVILEGES, OPTIONS, effective_capabilities
 from .ports import Port, parse_ports
 from .references import Reference, parse_reference
@@ -24,6 +25,7 @@ _MEMBER_KEYS = (
     *_DIRECT,
     "image",
     "links",
+    "networks",
     "ports",
     "volumes",
     "cap_add",
@@ -35,13 +37,14 @@ _MEMBER_KEYS = (
 
 @dataclass(frozen=True)
 class MemberSpec:
-    """One container of the set. ``asked`` holds the canonical value of each option that was written."""
+    """One container of the set. ``asked`` holds the canonical value of each option that was written; ``networks`` are empty unless the set's are declared."""
 
     name: str
     image: str
     reference: Reference
     links: tuple[Link, ...] = ()
     asked: t.Mapping[str, t.Any] = field(default_factory=dict)
+    networks: Networks = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,20 @@ class SetSpec:
 
     def own_network(self, member: str) -> str:
         """The network that ``member`` is created in."""
-        return names.flat_network(self.name) if self.network == "flat" else names.own_network(self.name, member)
+        if self.network == "flat":
+            return names.flat_network(self.name)
+        if self.network == "declared":
+            return names.declared_network(self.name, next(iter(self.members[member].networks)))
+        return names.own_network(self.name, member)
 
     def networks(self) -> tuple[str, ...]:
+        if self.network == "declared":
+            declared = (network for member in self.order() for network in self.members[member].networks)
+            return tuple(dict.fromkeys(names.declared_network(self.name, network) for network in declared))
         return tuple(dict.fromkeys(self.own_network(member) for member in self.order()))
+
+    def with_warnings(self, warnings: t.Iterable[str]) -> SetSpec:
+        return replace(self, warnings=(*self.warnings, *warnings))
 
 
 def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
@@ -94,6 +107,7 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
         raise OptionError("wait_timeout", parameters["wait_timeout"], "write a number of seconds above 0")
     if present and parameters["remove_volumes"]:
         raise OptionError("remove_volumes", True, "volumes are removed with state=absent only")
+    network = parameters["network"] or "per-link"
     members = {}
     if present:
         containers = parsers.mapping("containers", parameters["containers"])
@@ -102,8 +116,9 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
                 "containers", containers, "name at least one container; to remove the set use state=absent"
             )
         for member, definition in containers.items():
-            members[_dns_label("containers", member)] = _member(name, member, definition)
+            members[_dns_label("containers", member)] = _member(name, member, definition, network)
         check_links({member: spec.links for member, spec in members.items()})
+        check_names({member: spec.networks for member, spec in members.items()})
         _check_ports(members)
     images = tuple(
         ArchivedImage(item["archive"], item["image"], parse_reference(f"images[{index}].image", item["image"]))
@@ -117,8 +132,8 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
         present=present,
         members=members,
         images=images,
-        pull=parameters["pull"],
-        network=parameters["network"],
+        pull=parameters["pull"] or "missing",
+        network=network,
         recreate=parameters["recreate"],
         remove_orphans=parameters["remove_orphans"],
         remove_volumes=parameters["remove_volumes"],
@@ -135,7 +150,7 @@ def _dns_label(option: str, value: t.Any) -> str:
     return value
 
 
-def _member(set_name: str, name: str, definition: t.Any) -> MemberSpec:
+def _member(set_name: str, name: str, definition: t.Any, network: str) -> MemberSpec:
     path = f"containers.{name}"
     given = {
         key: value for key, value in parsers.known_keys(path, definition, _MEMBER_KEYS).items() if value is not None
@@ -147,6 +162,7 @@ def _member(set_name: str, name: str, definition: t.Any) -> MemberSpec:
     links = tuple(
         sorted({parse_link(f"{path}.links[{i}]", item) for i, item in enumerate(_items(path, given, "links"))})
     )
+    networks = _networks(path, given.get("networks"), network)
     ports = [
         port for i, item in enumerate(_items(path, given, "ports")) for port in parse_ports(f"{path}.ports[{i}]", item)
     ]
@@ -180,7 +196,17 @@ def _member(set_name: str, name: str, definition: t.Any) -> MemberSpec:
         )
     if asked.get("memory_reservation", 0) > asked.get("memory", 2**63):
         raise OptionError(f"{path}.memory_reservation", given["memory_reservation"], "it cannot be above memory")
-    return MemberSpec(name, given["image"], reference, links, asked)
+    return MemberSpec(name, given["image"], reference, links, asked, networks)
+
+
+def _networks(path: str, given: t.Any, network: str) -> Networks:
+    if network == "declared":
+        if given is None:
+            raise OptionError(f"{path}.networks", given, "with network=declared each member names its networks")
+        return parse_networks(f"{path}.networks", given)
+    if given is not None:
+        raise OptionError(f"{path}.networks", given, "it goes with network=declared only")
+    return {}
 
 
 def _items(path: str, given: t.Mapping[str, t.Any], key: str) -> list[t.Any]:

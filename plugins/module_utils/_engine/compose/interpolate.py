@@ -19,6 +19,8 @@ from ..._errors import OptionError
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FORM = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?:(?P<form>:?[-?+])(?P<word>.*))?", re.DOTALL)
 
+_EXPECTED = "write ${NAME}, ${NAME:-default}, ${NAME:?message} or ${NAME:+replacement}, and $$ for a plain dollar sign"
+
 
 class Variables(t.Mapping[str, str]):
     """The variables that a Compose file may name, and a record of those that it named though they are not set."""
@@ -47,7 +49,7 @@ class Variables(t.Mapping[str, str]):
 
 
 class InterpolationError(Exception):
-    """A variable that is demanded is missing, or the text holds no variable where it begins one. The message says which."""
+    """A variable that is demanded is missing, or the text begins one and does not hold it. The message does not show the text, which may be secret."""
 
 
 def interpolate(text: str, variables: Variables) -> str:
@@ -80,15 +82,13 @@ def _closing_brace(text: str, opening: int) -> int:
         depth += {"{": 1, "}": -1}.get(text[position], 0)
         if depth == 0:
             return position
-    raise InterpolationError(f"{text[opening - 1 :]} is not closed with a brace; for a plain dollar sign write $$")
+    raise InterpolationError(f"it begins a variable that no brace closes; {_EXPECTED}")
 
 
 def _braced(inside: str, variables: Variables) -> str:
     match = _FORM.fullmatch(inside)
     if match is None:
-        raise InterpolationError(
-            f"${{{inside}}} is no variable; write ${{NAME}}, ${{NAME:-default}}, ${{NAME:?message}} or ${{NAME:+replacement}}"
-        )
+        raise InterpolationError(f"it holds braces after a dollar sign that are no variable; {_EXPECTED}")
     name, form, word = match["name"], match["form"], match["word"]
     if form is None:
         return variables.value(name)
@@ -116,4 +116,5 @@ def interpolate_tree(tree: t.Any, variables: Variables, path: str = "") -> t.Any
     try:
         return interpolate(tree, variables)
     except InterpolationError as error:
-        raise OptionError(path, tree, str(error)) from None
+        shown = "(hidden)" if ".environment" in path else tree
+        raise OptionError(path, shown, str(error)) from None

@@ -51,6 +51,7 @@ _NAMESPACE = "a container shares no namespace with the VM or with another contai
 _HOOK = "no command is run inside a container from outside: let the image's entrypoint do it"
 _EXTERNAL = "what the set uses belongs to the set: take external out"
 _VM_NETWORK = "containers get their addresses from the engine"
+_PLAIN_BRIDGE = "the networks of a set are plain bridges"
 _GPU = "no devices are asked for by capability: name the device file under devices"
 
 _HEALTHCHECK: dict[str, Answer] = {
@@ -64,7 +65,7 @@ SERVICE: dict[str, Answer] = {
     "build": Refused(_BUILD),
     "cap_add": Supported("`cap_add`, on top of what the collection leaves a container"),
     "cap_drop": Supported("`cap_drop`"),
-    "cgroup": Refused(_NAMESPACE, unless=("private",)),
+    "cgroup": Refused(_NAMESPACE),
     "cgroup_parent": Refused("the engine's own cgroup holds the containers"),
     "command": Supported(
         "`command`; an empty one only beside an `entrypoint`, since the engine would take the image's"
@@ -246,14 +247,14 @@ _REST: dict[str, Answer] = {
     "networks": Supported("see Networks"),
     "networks.*.attachable": WithoutEffect("on one engine every network is attachable"),
     "networks.*.driver": Refused("the networks of a set are bridges", unless=("bridge", "default")),
-    "networks.*.driver_opts": Refused(_VM_NETWORK),
-    "networks.*.enable_ipv4": Refused(_VM_NETWORK, unless=("true",)),
-    "networks.*.enable_ipv6": Refused(_VM_NETWORK, unless=("false",)),
+    "networks.*.driver_opts": Refused(_PLAIN_BRIDGE),
+    "networks.*.enable_ipv4": Refused(_PLAIN_BRIDGE, unless=("true",)),
+    "networks.*.enable_ipv6": Refused(_PLAIN_BRIDGE, unless=("false",)),
     "networks.*.external": Refused(_EXTERNAL, unless=("false",)),
     "networks.*.internal": Refused(
         "container_set makes no internal networks; the VM's firewall is the place", unless=("false",)
     ),
-    "networks.*.ipam": Refused(_VM_NETWORK),
+    "networks.*.ipam": Refused(_PLAIN_BRIDGE),
     "networks.*.labels": Refused("networks carry the collection's labels only"),
     "networks.*.name": Refused("a network is named after its set: take it out"),
     "secrets": WithoutEffect("that a secret is there gives it to no service"),

@@ -57,6 +57,8 @@ _RENAMED = {
     "user": "user",
     "working_dir": "working_dir",
 }
+# What an option of a container is called in a Compose file, where that is not the same.
+KEY_OF_OPTION = {option: key for key, option in _RENAMED.items() if option != key}
 # A limit of 0 is none, and so is one of -1 where the kernel counts that way.
 _NO_LIMIT: dict[str, tuple[str, ...]] = {
     "cpu_shares": ("0",),

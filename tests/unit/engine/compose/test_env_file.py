@@ -87,9 +87,12 @@ def test_a_line_that_cannot_be_read_is_named(text: str, where: str) -> None:
     assert where in failed.value.message
 
 
-def test_a_refusal_does_not_show_the_value() -> None:
+@pytest.mark.parametrize(
+    "text", ['PASSWORD="hunter2', "PASSWORD=${hunter2", "PASSWORD=${hunter2 }", "PASSWORD='x' hunter2"]
+)
+def test_a_refusal_does_not_show_the_value(text: str) -> None:
     with pytest.raises(HardshellError) as failed:
-        parse('PASSWORD="hunter2')
+        parse(text)
     assert "hunter2" not in failed.value.message
 
 

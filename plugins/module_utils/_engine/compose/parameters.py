@@ -1,0 +1,96 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""The parameters of a ``container_set`` task that names Compose files, as those of one that names containers."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ..._errors import HardshellError, OptionError
+from ..spec import SetSpec, parse
+from .compose_set import ComposeSource, compose_set
+from .services import KEY_OF_OPTION
+
+_ONLY_BESIDE = ("compose_environment", "compose_env_files", "compose_profiles")
+
+
+def parse_task(parameters: t.Mapping[str, t.Any]) -> SetSpec:
+    """The set that the task describes, whichever way. Raises ``OptionError`` or ``HardshellError`` naming the option, or the key of the Compose file."""
+    files, inline = parameters.get("compose_file"), parameters.get("compose")
+    if not files and inline is None:
+        for option in _ONLY_BESIDE:
+            if parameters.get(option) is not None:
+                raise OptionError(option, sorted(parameters[option]), "it goes with compose_file or compose")
+        return parse(parameters)
+    if parameters["state"] != "present":
+        return parse({**parameters, "containers": None})
+    source = ComposeSource(
+        files=tuple(os.path.abspath(path) for path in files or ()),
+        inline=inline,
+        environment=_texts("compose_environment", parameters.get("compose_environment") or {}),
+        env_files=_paths(parameters.get("compose_env_files")),
+        profiles=_optional_tuple(parameters.get("compose_profiles")),
+    )
+    found = compose_set(parameters["name"], source, read_text, parameters["network"])
+    as_containers = {
+        **parameters,
+        "containers": found.containers,
+        "network": found.network,
+        "pull": parameters["pull"] or found.pull,
+    }
+    try:
+        spec = parse(as_containers)
+    except HardshellError as error:
+        raise _in_terms_of_compose(error) from None
+    return spec.with_warnings(found.warnings)
+
+
+def read_text(path: str) -> str | None:
+    """The text of a file of the controller; None where there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise HardshellError(f"{path} cannot be read: {reason}") from None
+
+
+def _paths(given: t.Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if given is None else tuple(os.path.abspath(path) for path in given)
+
+
+def _optional_tuple(given: t.Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if given is None else tuple(given)
+
+
+def _texts(option: str, given: t.Mapping[str, t.Any]) -> dict[str, str]:
+    found = {}
+    for name, value in given.items():
+        if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+            # Not the value: it may be secret.
+            raise OptionError(
+                f"{option}.{name}", type(value).__name__, "write a text or a number; quote true and false"
+            )
+        found[name] = str(value)
+    return found
+
+
+def _in_terms_of_compose(error: HardshellError) -> HardshellError:
+    """The error with the path of the key that the user wrote in place of the option it became."""
+    option = str(error.details.get("option", ""))
+    parts = option.split(".")
+    if parts[0] != "containers" or len(parts) < 2:
+        return error
+    key, _bracket, index = parts[2].partition("[") if len(parts) > 2 else ("", "", "")
+    parts[0] = "services"
+    if key in KEY_OF_OPTION:
+        parts[2] = KEY_OF_OPTION[key] + (f"[{index}" if index else "")
+    path = ".".join(parts)
+    return HardshellError(error.message.replace(option, path, 1), **{**error.details, "option": path})

@@ -1,0 +1,56 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""Networks that the members of a set name themselves, and their names in them."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from .._errors import OptionError
+from . import parsers
+from .links import NAME
+
+_NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+# The aliases of a member in each of its networks, beside its own name.
+Networks = t.Mapping[str, tuple[str, ...]]
+
+
+def parse_networks(option: str, value: t.Any) -> dict[str, tuple[str, ...]]:
+    """A list of names, or a mapping of names to aliases. Ordered by name, so that the order in which they are written does not matter."""
+    given = value if isinstance(value, t.Mapping) else dict.fromkeys(parsers.texts(option, value))
+    found = {}
+    for name in sorted(given):
+        path = f"{option}.{name}"
+        if not isinstance(name, str) or not _NETWORK.fullmatch(name):
+            raise OptionError(option, name, "name networks with letters, digits, dashes, dots and underscores")
+        aliases = parsers.sorted_texts(path, given[name] or [])
+        for alias in aliases:
+            if not NAME.fullmatch(alias):
+                raise OptionError(path, alias, "write aliases of lower-case letters, digits and dashes")
+        found[name] = aliases
+    if not found:
+        raise OptionError(option, value, "name at least one network")
+    return found
+
+
+def check_names(members: t.Mapping[str, Networks]) -> None:
+    """Refuse a name that two members would have in one network: which of them answers would be chance."""
+    taken: dict[tuple[str, str], str] = {}
+    for member, networks in members.items():
+        taken.update({(network, member): member for network in networks})
+    for member, networks in members.items():
+        for network, aliases in networks.items():
+            for alias in aliases:
+                other = taken.setdefault((network, alias), member)
+                if other != member:
+                    raise OptionError(
+                        f"containers.{member}.networks.{network}",
+                        alias,
+                        f"{other!r} is known by this name there; choose another alias",
+                    )

@@ -1,0 +1,99 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Networks that members name themselves: what is refused, who is where, and the laws of planning with them."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.observe import Attachment
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.plan import attachments, plan
+from ansible_collections.hardshell.xen.plugins.module_utils._errors import OptionError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from .model import after, empty, spec_of, wanted_of
+from .test_plan_laws import definitions
+
+TIERS: dict[str, dict[str, t.Any]] = {
+    "web": {"image": "box:1", "networks": ["front"], "links": ["api:backend"]},
+    "api": {"image": "box:1", "networks": {"front": None, "back": ["middle"]}, "links": ["db:store"]},
+    "db": {"image": "box:1", "networks": ["back"], "links": []},
+    "job": {"image": "box:1", "networks": ["apart"], "links": ["db:store"]},
+}
+
+
+def test_members_are_where_they_say_under_their_names() -> None:
+    spec = spec_of(TIERS, network="declared")
+    assert set(spec.networks()) == {"shop_front", "shop_back", "shop_apart"}
+    assert attachments(spec, spec.members["web"]) == {
+        "shop_front": Attachment(frozenset({"web"}), frozenset({"api:backend"}))
+    }
+    assert attachments(spec, spec.members["api"]) == {
+        "shop_back": Attachment(frozenset({"api", "middle"}), frozenset({"db:store"})),
+        "shop_front": Attachment(frozenset({"api"})),
+    }
+
+
+def test_a_link_to_a_member_elsewhere_only_orders() -> None:
+    spec = spec_of(TIERS, network="declared")
+    assert attachments(spec, spec.members["job"]) == {"shop_apart": Attachment(frozenset({"job"}))}
+    assert spec.order().index("db") < spec.order().index("job")
+
+
+@pytest.mark.parametrize(
+    ("network", "members", "message"),
+    [
+        ("declared", {"a": {}}, r"^containers\.a\.networks: None .*each member names its networks"),
+        ("declared", {"a": {"networks": []}}, r"^containers\.a\.networks: \[\] .*at least one"),
+        ("declared", {"a": {"networks": "n"}}, r"^containers\.a\.networks: 'n' .*a list"),
+        ("declared", {"a": {"networks": ["a b"]}}, r"^containers\.a\.networks: 'a b'"),
+        ("declared", {"a": {"networks": {"n": ["A_B"]}}}, r"^containers\.a\.networks\.n: 'A_B'"),
+        ("per-link", {"a": {"networks": ["n"]}}, r"^containers\.a\.networks: .*network=declared only"),
+        ("flat", {"a": {"networks": ["n"]}}, r"^containers\.a\.networks: .*network=declared only"),
+        (
+            "declared",
+            {"a": {"networks": {"n": ["b"]}}, "b": {"networks": ["n"]}},
+            r"^containers\.a\.networks\.n: 'b' .*'b' is known by this name there",
+        ),
+        (
+            "declared",
+            {"a": {"networks": {"n": ["x"]}}, "b": {"networks": {"n": ["x"]}}},
+            r"^containers\.b\.networks\.n: 'x' .*'a' is known by this name there",
+        ),
+    ],
+)
+def test_refusals(network: str, members: dict[str, dict[str, t.Any]], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        spec_of({name: {"image": "box:1", **own} for name, own in members.items()}, network=network)
+
+
+def test_one_alias_in_two_networks_is_no_clash() -> None:
+    members = {"a": {"networks": {"n": ["x"]}}, "b": {"networks": {"m": ["x"]}}}
+    spec = spec_of({name: {"image": "box:1", **own} for name, own in members.items()}, network="declared")
+    assert spec.members["a"].networks == {"n": ("x",)}
+
+
+@st.composite
+def placed(draw: st.DrawFn) -> dict[str, t.Any]:
+    definition = draw(definitions())
+    for name, own in definition.items():
+        places = draw(st.lists(st.sampled_from(["n", "m", "o"]), min_size=1, unique=True))
+        own["networks"] = {place: [f"{name}-in-{place}"] if draw(st.booleans()) else [] for place in places}
+    return definition
+
+
+@settings(max_examples=50)
+@given(placed(), placed(), st.sampled_from(["per-link", "flat", "declared"]))
+def test_after_an_update_nothing_is_left_to_do(old: dict[str, t.Any], new: dict[str, t.Any], network: str) -> None:
+    before = spec_of(old, network="declared")
+    observed = after(before, empty(), plan(before, empty(), wanted_of(before)))
+    if network != "declared":
+        new = {name: {key: value for key, value in own.items() if key != "networks"} for name, own in new.items()}
+    spec = spec_of(new, network=network)
+    now = after(spec, observed, plan(spec, observed, wanted_of(spec)))
+    assert plan(spec, now, wanted_of(spec)).summaries() == []
+    assert set(now.networks) == set(spec.networks())
