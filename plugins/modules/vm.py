@@ -112,6 +112,13 @@ options:
         description:
           - Its MAC address. The pool makes one when not given. A change replaces the interface.
         type: str
+  planned_networks:
+    description:
+      - Names of networks that an earlier task of the same run makes, as M(hardshell.xen.network) does.
+      - In check mode that task made none, so there they count as made. Otherwise this changes nothing.
+    type: list
+    elements: str
+    default: []
   config_drive:
     description:
       - A disk with cloud-init configuration, labelled C(cidata) and in the layout of the NoCloud data source, with OpenStack's layout beside it.
@@ -363,6 +370,7 @@ DEFINITION = ModuleDefinition(
                 "mac": {"type": "str"},
             },
         },
+        "planned_networks": {"type": "list", "elements": "str", "default": []},
         "config_drive": {
             "type": "dict",
             "options": {

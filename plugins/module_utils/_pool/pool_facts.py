@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .._errors import OptionError
 from .session import NULL_REF, Record
@@ -48,6 +48,11 @@ class Pool:
     def network(self, option: str, wanted: str) -> Network:
         """The network of that name or UUID. Raises ``OptionError``."""
         return one_named(option, wanted, self.networks, "network")
+
+    def with_networks(self, names: t.Iterable[str]) -> Pool:
+        """The pool as it will be once it has networks of these names too."""
+        there = {network.name for network in self.networks}
+        return replace(self, networks=(*self.networks, *(Network("", "", name) for name in names if name not in there)))
 
     def storage_repository(self, option: str, wanted: str | None) -> StorageRepository:
         """The storage repository of that name or UUID, or the pool's default for None. Raises ``OptionError``."""

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from .._module import Context
 from .._plan import ApplyError, Plan, carry_out
@@ -36,6 +37,8 @@ def _converge(session: Session, spec: VmSpec, context: Context) -> dict[str, t.A
     announced: Plan | None = None
     for attempt in range(1, ATTEMPTS + 1):
         observed = observe(session, spec)
+        if context.check_mode:
+            observed = replace(observed, pool=observed.pool.with_networks(spec.planned_networks))
         outcome = plan_vm(spec, observed)
         if announced is None:
             announced = outcome.plan

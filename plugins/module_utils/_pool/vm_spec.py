@@ -94,6 +94,7 @@ class VmSpec:
     sr: str | None = None
     disks: tuple[DiskSpec, ...] = ()
     networks: tuple[NicSpec, ...] | None = None
+    planned_networks: tuple[str, ...] = ()
     drive: DriveSpec | None = None
     ssh_host_key: bool = False
     tags: tuple[str, ...] = ()
@@ -124,6 +125,7 @@ def vm_spec(parameters: t.Mapping[str, t.Any]) -> VmSpec:
         sr=parameters["sr"] or None,
         disks=_disks(parameters["disks"] or []),
         networks=None if parameters["networks"] is None else _nics(parameters["networks"]),
+        planned_networks=tuple(parameters["planned_networks"]),
         drive=drive,
         ssh_host_key=parameters["ssh_host_key"],
         tags=_tags(parameters["tags"] or []),

@@ -120,6 +120,7 @@ VM: dict[str, t.Any] = {
     ),
     "name": "shop",
     "tenant": "acme",
+    "planned_networks": [],
     "ssh_host_key": False,
     "adopt": False,
     "allow_power_cycle": False,
