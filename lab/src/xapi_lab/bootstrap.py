@@ -9,6 +9,7 @@ import random
 from xapi_lab import templates
 from xapi_lab.config import Config, HostShape, NetworkShape, SrShape
 from xapi_lab.database import Database, new_uuid
+from xapi_lab.memory import HYPERVISOR_OVERHEAD
 from xapi_lab.values import NULL, now
 
 XAPI_BUILD = "26.1.4"
@@ -116,7 +117,7 @@ def _host(database: Database, shape: HostShape) -> str:
         {
             "name_label": shape.name,
             "name_description": "Host of the lab",
-            "memory_overhead": 0,
+            "memory_overhead": HYPERVISOR_OVERHEAD,
             "allowed_operations": list(HOST_OPERATIONS),
             "API_version_major": 2,
             "API_version_minor": 21,

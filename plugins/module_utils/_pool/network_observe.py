@@ -24,7 +24,7 @@ _SYSTEM_KEYS = ("is_host_internal_management_network", "is_guest_installer_netwo
 def observe_networks(session: Session, spec: NetworkSpec) -> ObservedNetworks:
     """What the pool holds of the network of that name, and what a VLAN could be made on."""
     seen = snapshot_of(session, *CLASSES)
-    networks = {ref: _network(ref, record, seen) for ref, record in seen.get("network", {}).items()}
+    networks = {ref: network_of(ref, record, seen) for ref, record in seen.get("network", {}).items()}
     ours = next((each for each in networks.values() if spec.known(each)), None)
     strangers = tuple(each for each in networks.values() if each.name == spec.name and not spec.known(each))
     if ours is not None:
@@ -40,7 +40,7 @@ def observe_networks(session: Session, spec: NetworkSpec) -> ObservedNetworks:
     )
 
 
-def _network(ref: str, record: Record, seen: t.Mapping[str, Records]) -> TenantNetwork:
+def network_of(ref: str, record: Record, seen: t.Mapping[str, Records]) -> TenantNetwork:
     pifs = [seen["pif"][pif] for pif in record["PIFs"] if pif in seen.get("pif", {})]
     return TenantNetwork(
         name=record["name_label"],
