@@ -134,7 +134,7 @@ class Applier:
             if not work.fresh and work.current and work.current.state == "paused":
                 self.engine.post(f"/containers/{identity}/unpause")
             else:
-                start_container(self.engine, identity, step.name)
+                start_container(self.engine, identity, step.name, self.deadline)
         wait_ready(self.engine, self.watch, identity, step.name, self.deadline)
 
     def _watch_member(self, step: Change) -> None:
@@ -197,9 +197,10 @@ def _current(step: Change) -> Container:
     return current
 
 
-def start_container(engine: Engine, identity: str, member: str) -> None:
+def start_container(engine: Engine, identity: str, member: str, deadline: float) -> None:
+    """The engine answers when the container runs: a slow one may take until the set's ``deadline`` (monotonic clock)."""
     try:
-        engine.post(f"/containers/{identity}/start")
+        engine.post(f"/containers/{identity}/start", extra_seconds=max(0.0, deadline - time.monotonic()))
     except EngineError as error:
         raise EngineError(error.status, start_problem(member, error.message)) from error
 

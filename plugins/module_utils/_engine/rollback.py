@@ -150,7 +150,7 @@ def _perform(engine: Engine, watch: Watch, step: Change, deadline: float) -> Non
     elif step.action == "remove":
         engine.delete(f"/{step.kind}s/{step.name}")
     elif step.action == "start":
-        start_container(engine, payload.id, step.name)
+        start_container(engine, payload.id, step.name, deadline)
         wait_ready(engine, watch, payload.id, step.name, deadline)
     elif step.action == "stop":
         stop_container(engine, payload)
