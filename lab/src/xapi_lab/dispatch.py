@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from xapi_lab.lab import Lab
 
 _LOG = logging.getLogger(__name__)
+_ASYNC = ("Async.", "InternalAsync.")
 
 
 async def dispatch(lab: Lab, method: str, params: list[Any]) -> Any:
@@ -41,7 +42,7 @@ async def _dispatch(lab: Lab, method: str, params: list[Any]) -> Any:
         return list_methods(lab)
     if method.startswith("system.isAlive:"):
         return params[0] if params else ""
-    name = method.removeprefix("Async.")
+    name = method.removeprefix("Internal").removeprefix("Async.") if method.startswith(_ASYNC) else method
     message = lab.model.message(name)
     if message is None:
         _unknown(lab, name, params)
@@ -50,7 +51,7 @@ async def _dispatch(lab: Lab, method: str, params: list[Any]) -> Any:
     if message.needs_session:
         lab.sessions.check(session)
         lab.sessions.require_role(session, message.role, message.wire_name)
-    if method.startswith("Async."):
+    if method.startswith(_ASYNC):
         return _start_async(lab, message, session, arguments)
     if message.removed:
         raise XapiError("MESSAGE_REMOVED")
@@ -65,8 +66,7 @@ async def _dispatch(lab: Lab, method: str, params: list[Any]) -> Any:
 
 def _unknown(lab: Lab, name: str, params: list[Any]) -> None:
     if params:
-        session = params[0] if isinstance(params[0], str) else ""
-        lab.sessions.check(session)
+        lab.sessions.check(decode(generic.STRING, params[0]))
     raise XapiError("MESSAGE_METHOD_UNKNOWN", name)
 
 

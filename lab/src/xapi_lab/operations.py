@@ -145,7 +145,7 @@ def has_pv_drivers(database: Database, vm: Record) -> bool:
     )
 
 
-def _lacks_feature(database: Database, vm: Record, operation: str) -> bool:
+def lacks_feature(database: Database, vm: Record, operation: str) -> bool:
     if vm["power_state"] != "Running" or operation not in _FEATURES or is_pv(vm):
         return False
     metrics = database.tables["VM_guest_metrics"].get(vm["guest_metrics"])
@@ -187,7 +187,7 @@ def vm_refusal(database: Database, ref: str, operation: str, *, concurrent: bool
         return XapiError("VM_REVERT_FAILED", ref, NULL)
     if vm["is_control_domain"] and operation not in _CONTROL_DOMAIN:
         return XapiError("OPERATION_NOT_ALLOWED", "This operation is not allowed on a control domain")
-    if _lacks_feature(database, vm, operation):
+    if lacks_feature(database, vm, operation):
         return XapiError("VM_LACKS_FEATURE", ref)
     if operation in {"suspend", "checkpoint"} and vm["VTPMs"]:
         return XapiError("VM_HAS_VTPM", ref)

@@ -111,7 +111,7 @@ async def vlan_destroy(context: Context, vlan: str) -> None:
 @call("PIF.destroy")
 async def pif_destroy(context: Context, pif: str) -> None:
     if context.db.get("PIF", pif, "VLAN") < 0:
-        raise XapiError("PIF_IS_PHYSICAL", pif)
+        raise XapiError("PIF_IS_PHYSICAL")
     await vlan_destroy(context, context.db.get("PIF", pif, "VLAN_master_of"))
 
 
@@ -268,6 +268,17 @@ async def host_get_servertime(context: Context, host: str) -> DateTime:
 @call("host.get_server_localtime")
 async def host_get_server_localtime(context: Context, host: str) -> DateTime:
     return DateTime(time.strftime("%Y%m%dT%H:%M:%S"))
+
+
+@call("host.dmesg")
+async def host_dmesg(context: Context, host: str) -> str:
+    return f"Linux version 4.19.0+1 ({context.db.get('host', host, 'hostname')})"
+
+
+@call("host.call_extension")
+async def host_call_extension(context: Context, host: str, extension: str) -> str:
+    why = f"Line 1, bytes 0-{len(extension)}:\\nInvalid token '{extension}'"
+    raise XapiError("INTERNAL_ERROR", f'Yojson__Common.Json_error("{why}")')
 
 
 @call("host.list_methods")

@@ -61,7 +61,7 @@ def _token(context: Context) -> str:
     return f"{context.db.generation:020d},{context.lab.messages.generation:020d}"
 
 
-class _Subscription:
+class Subscription:
     """The classes and objects that a client asked for."""
 
     def __init__(self, specifications: list[str]) -> None:
@@ -96,7 +96,7 @@ def _event(number: int, class_name: str, operation: str, ref: str, snapshot: Any
     return event
 
 
-def _collect(context: Context, wanted: _Subscription, generation: int, message_generation: int) -> list[dict[str, Any]]:
+def collect(context: Context, wanted: Subscription, generation: int, message_generation: int) -> list[dict[str, Any]]:
     adds: list[dict[str, Any]] = []
     mods: list[dict[str, Any]] = []
     for class_name, ref, row in context.db.changed_since(generation):
@@ -131,14 +131,14 @@ def _valid_ref_counts(context: Context) -> dict[str, WireInt]:
 @call("event.from")
 async def from_(context: Context, classes: list[str], token: str, timeout: float) -> dict[str, Any]:
     generation, message_generation = _parse_token(token)
-    wanted = _Subscription(classes)
+    wanted = Subscription(classes)
     deadline = time.monotonic() + timeout if timeout >= 0 else float("inf")
     await asyncio.sleep(BATCHING_DELAY)
     while True:
         changed = context.lab.next_change()
         if not context.lab.sessions.is_alive(context.session):
             raise XapiError("SESSION_INVALID", context.session)
-        events = _collect(context, wanted, generation, message_generation)
+        events = collect(context, wanted, generation, message_generation)
         left = deadline - time.monotonic()
         if events or left <= 0:
             return {"events": events, "valid_ref_counts": _valid_ref_counts(context), "token": _token(context)}

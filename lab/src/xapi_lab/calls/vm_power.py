@@ -35,6 +35,11 @@ def _host_refusal(context: Context, vm: Record, vm_ref: str, host: str) -> XapiE
         return XapiError("HOST_NOT_LIVE")
     if not record["enabled"]:
         return XapiError("HOST_DISABLED", host)
+    if vm["VCPUs_max"] < 1:
+        return XapiError("VALUE_NOT_SUPPORTED", "VCPUs-max", vm["VCPUs_max"], "value should be a positive integer")
+    limits = [vm[f"memory_{name}"] for name in ("static_min", "dynamic_min", "dynamic_max", "static_max")]
+    if limits != sorted(limits):
+        return XapiError("MEMORY_CONSTRAINT_VIOLATION_ORDER")
     pcpus = int(record["cpu_info"].get("cpu_count", "1"))
     if vm["VCPUs_max"] > pcpus and vm["platform"].get("vcpu-unrestricted") != "true":
         return XapiError("HOST_NOT_ENOUGH_PCPUS", vm["VCPUs_max"], pcpus)
