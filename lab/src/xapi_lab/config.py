@@ -76,8 +76,8 @@ class Config:
     accounts: tuple[AccountShape, ...] = ()
     nat_subnet: str = "127.77.0.0/16"
     """Loopback addresses that VMs on `nat` networks are reached at."""
-    nat_ports: tuple[str, ...] = ("22", "80", "443", "2376", "8000-8099")
-    """Ports of a VM that its address forwards."""
+    nat_ports: tuple[str, ...] = ("22", "80", "443", "2376", "8000", "8080", "8443")
+    """Ports of a VM that its address forwards. QEMU polls every one of them at each turn of its loop: a hundred halve a machine's speed under TCG."""
     nat_outgoing: bool = False
     """Whether VMs on `nat` networks may open connections of their own."""
     failed_login_delay: float = 5.0
