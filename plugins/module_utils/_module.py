@@ -41,7 +41,10 @@ class Context:
 
 @dataclass(frozen=True)
 class ModuleDefinition:
-    """An argument spec, in AnsibleModule's own terms, and the function that does the work."""
+    """An argument spec, in AnsibleModule's own terms, and the function that does the work.
+
+    ``for_log`` makes of the parameters what a log may show, where an option's value as a whole is no secret but a part of it may be.
+    """
 
     argument_spec: dict[str, t.Any]
     run: t.Callable[[dict[str, t.Any], Context], dict[str, t.Any]]
@@ -50,6 +53,11 @@ class ModuleDefinition:
     required_one_of: list[list[str]] = field(default_factory=list)
     required_if: list[t.Any] = field(default_factory=list)
     required_by: dict[str, t.Any] = field(default_factory=dict)
+    for_log: t.Callable[[dict[str, t.Any]], dict[str, t.Any]] | None = None
+
+    def invocation(self, parameters: dict[str, t.Any]) -> dict[str, t.Any]:
+        """The result's ``invocation``: what the task was run with, as a log may show it."""
+        return {"module_args": self.for_log(parameters) if self.for_log else parameters}
 
     def constraints(self) -> dict[str, t.Any]:
         """The keyword arguments that AnsibleModule and ModuleArgumentSpecValidator share, beside the spec."""
@@ -72,8 +80,11 @@ def run_as_module(definition: ModuleDefinition) -> None:
     module = AnsibleModule(
         argument_spec=definition.argument_spec,
         supports_check_mode=True,
+        # AnsibleModule writes its parameters to syslog, knowing nothing of parts of them that are secret.
+        no_log=definition.for_log is not None,
         **definition.constraints(),
     )
+    invocation = definition.invocation(module.params)
 
     def warn(text: str) -> None:
         module.warn(remove_values(text, module.no_log_values))
@@ -82,5 +93,5 @@ def run_as_module(definition: ModuleDefinition) -> None:
     try:
         result = definition.run(module.params, context)
     except HardshellError as error:
-        module.fail_json(**failure(error))
-    module.exit_json(**result)
+        module.fail_json(**failure(error), invocation=invocation)
+    module.exit_json(**result, invocation=invocation)

@@ -59,6 +59,8 @@ options:
       - C(ports) is a list of published ports, as C(8080:80), C(127.0.0.1:53:53/udp), C(8000-8010:80-90).
       - C(volumes) is a list, as C(data:/data) for a named volume of the set, C(/srv/data:/data:ro) for a directory of the VM.
         The engine's own socket is refused unless C(engine_socket) is true.
+      - C(files) is a mapping of absolute paths in the container to C(content) (text), C(uid), C(gid) and C(mode) (C("0444") unless told otherwise).
+        They are there before the container starts, and C(docker inspect) does not show what is in them.
       - C(tmpfs) is a list of paths, each with mount options if need be, as C(/run:size=16m).
       - C(user), C(group_add), C(working_dir), C(hostname), C(domainname), C(labels), C(init), C(stop_signal), C(stop_grace_period),
         C(extra_hosts) (mapping of name to address), C(dns), C(dns_search) are what they are for C(docker run).
@@ -293,6 +295,7 @@ journal:
 
 import typing as t
 
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.for_log import parameters_for_log
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.transport import TRANSPORT_ARGUMENTS, connect
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import OptionError
 from ansible_collections.hardshell.xen.plugins.module_utils._module import Context, ModuleDefinition, run_as_module
@@ -344,6 +347,7 @@ DEFINITION = ModuleDefinition(
     mutually_exclusive=[["containers", "compose_file", "compose"]],
     required_if=[["state", "present", ["containers", "compose_file", "compose"], True]],
     run=run,
+    for_log=parameters_for_log,
 )
 
 

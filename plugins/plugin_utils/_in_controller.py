@@ -55,7 +55,7 @@ class InController(ActionBase):
         validation = validator.validate(_as_sent_to_a_module(self._task.args))
         secrets = validation._no_log_values
         parameters = validation.validated_parameters
-        invocation = {"module_args": parameters}
+        invocation = self.definition.invocation(parameters)
         if validation.error_messages:
             message = validation.errors.msg
             if isinstance(validation.errors[0], UnsupportedError):

@@ -35,7 +35,7 @@ class QemuMachines:
         folder: Path,
         listener: MachineListener,
         *,
-        nat_ports: Iterable[str],
+        nat_ports: Iterable[str] = (),
         nat_outgoing: bool = False,
     ) -> None:
         self._folder = folder

@@ -1,0 +1,37 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""A task's parameters as a log may show them: the environment is where containers are given their secrets."""
+
+from __future__ import annotations
+
+import typing as t
+
+HIDDEN = "(hidden)"
+
+
+def parameters_for_log(parameters: dict[str, t.Any]) -> dict[str, t.Any]:
+    """A copy in which the values of every environment are hidden, and a Compose document whole, since any key of it may hold one.
+
+    Takes parameters that were not validated, of any shape.
+    """
+    shown = dict(parameters)
+    containers = shown.get("containers")
+    if isinstance(containers, dict):
+        shown["containers"] = {name: _container(definition) for name, definition in containers.items()}
+    if shown.get("compose"):
+        shown["compose"] = HIDDEN
+    if isinstance(shown.get("compose_environment"), dict):
+        shown["compose_environment"] = dict.fromkeys(shown["compose_environment"], HIDDEN)
+    return shown
+
+
+def _container(definition: t.Any) -> t.Any:
+    if not isinstance(definition, dict) or "environment" not in definition:
+        return definition
+    environment = definition["environment"]
+    hidden = dict.fromkeys(environment, HIDDEN) if isinstance(environment, dict) else HIDDEN
+    return {**definition, "environment": hidden}
