@@ -22,9 +22,10 @@ import tempfile
 import time
 import typing as t
 import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+
+from ansible.module_utils.urls import open_url
 
 from .._errors import HardshellError, OptionError
 from .sizes import MIB, shown
@@ -96,7 +97,7 @@ def fetched(url: str, checksum: str, show: Show) -> t.Iterator[Path]:
         path = Path(folder) / "image"
         digest = hashlib.sha256()
         try:
-            with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT) as answer, path.open("wb") as file:
+            with open_url(url, timeout=FETCH_TIMEOUT) as answer, path.open("wb") as file:
                 progress = _Progress("fetch the image", int(answer.headers.get("Content-Length") or 0), show)
                 while chunk := answer.read(CHUNK):
                     digest.update(chunk)

@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 import pytest
-
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.for_log import parameters_for_log
 
 SECRET = "s3cr3t-value"
