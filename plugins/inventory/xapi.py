@@ -6,19 +6,6 @@
 
 from __future__ import annotations
 
-import json
-import typing as t
-
-from ansible.errors import AnsibleParserError
-from ansible.module_utils.common.json import Direction, get_module_encoder
-from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
-
-from ..module_utils._errors import HardshellError
-from ..module_utils._pool.connection import connection_arguments
-from ..module_utils._pool.vm_filter import VmFilter, vm_filter
-from ..plugin_utils._inventory_hosts import Host, PoolVms, address_rules, hosts_of
-from ..plugin_utils._inventory_pools import PoolSource, pool_sources, read_pools
-
 DOCUMENTATION = r"""
 name: xapi
 short_description: Inventory of the virtual machines of XenServer and XCP-ng pools
@@ -185,6 +172,19 @@ cache_plugin: ansible.builtin.jsonfile
 cache_connection: ~/.cache/hardshell-inventory
 cache_timeout: 300
 """
+
+import json
+import typing as t
+
+from ansible.errors import AnsibleParserError
+from ansible.module_utils.common.json import Direction, get_module_encoder
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+
+from ..module_utils._errors import HardshellError
+from ..module_utils._pool.connection import connection_arguments
+from ..module_utils._pool.vm_filter import VmFilter, vm_filter
+from ..plugin_utils._inventory_hosts import Host, PoolVms, address_rules, hosts_of
+from ..plugin_utils._inventory_pools import PoolSource, pool_sources, read_pools
 
 ENDINGS = ("xapi.yml", "xapi.yaml", "xen.yml", "xen.yaml")
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from . import marks
 from .bulk_reads import POOL_CLASSES, Records, field_is, records_where, snapshot_of
 from .pool_facts import pool_from_records
-from .session import NULL_REF, Record, Session
-from .times import iso_time
+from .session import NULL_REF, Session
+from .snapshot_facts import Snapshot, snapshots_of
 from .vm_facts import Vm
 from .vm_filter import FOLDER, VmFilter
 from .vm_observe import _Reader as Reader
@@ -26,32 +26,12 @@ NOBODY = marks.Owner("", "")
 
 
 @dataclass(frozen=True)
-class SnapshotFacts:
-    """A snapshot of a VM. ``taken`` is in ISO 8601; ``memory``: it holds the running state too."""
-
-    name: str
-    uuid: str
-    description: str
-    taken: str
-    memory: bool
-
-    def facts(self) -> dict[str, t.Any]:
-        return {
-            "name": self.name,
-            "uuid": self.uuid,
-            "description": self.description,
-            "taken": self.taken,
-            "memory": self.memory,
-        }
-
-
-@dataclass(frozen=True)
 class FleetVm:
     """A VM with what is told of it among many."""
 
     vm: Vm
     folder: str
-    snapshots: tuple[SnapshotFacts, ...]
+    snapshots: tuple[Snapshot, ...]
     marks: t.Mapping[str, str]
 
     def facts(self) -> dict[str, t.Any]:
@@ -105,24 +85,10 @@ def _fleet(records: Records, seen: t.Mapping[str, Records], vdis: Records, snaps
         yield FleetVm(
             vm=reader.vm(ref, record, vbds, vifs, metrics.get(record["guest_metrics"], {}), ()),
             folder=record["other_config"].get(FOLDER, ""),
-            snapshots=_snapshots(_picked(snapshots, record["snapshots"]).values()),
+            snapshots=snapshots_of(_picked(snapshots, record["snapshots"])),
             marks={key: text for key, text in record["other_config"].items() if key.startswith(marks.PREFIX)},
         )
 
 
 def _picked(records: Records, refs: t.Iterable[str]) -> Records:
     return {ref: records[ref] for ref in refs if ref in records}
-
-
-def _snapshots(records: t.Iterable[Record]) -> tuple[SnapshotFacts, ...]:
-    found = (
-        SnapshotFacts(
-            name=record["name_label"],
-            uuid=record["uuid"],
-            description=record["name_description"],
-            taken=iso_time(record["snapshot_time"]),
-            memory=record["power_state"] == "Suspended",
-        )
-        for record in records
-    )
-    return tuple(sorted(found, key=lambda snapshot: (snapshot.taken, snapshot.uuid)))

@@ -26,6 +26,7 @@ KEEP = "hardshell:keep"
 CONFIG_DRIVE = "hardshell:config-drive"
 SSH_HOST_KEY = "hardshell:ssh-host-key"
 IMAGE = "hardshell:image"
+SNAPSHOT = "hardshell:snapshot"
 CHECKSUM = "hardshell:checksum"
 TENANT_TAG = "tenant:"
 

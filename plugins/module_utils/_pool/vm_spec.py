@@ -153,6 +153,13 @@ def vm_spec(parameters: t.Mapping[str, t.Any]) -> VmSpec:
     return spec
 
 
+def vm_named(parameters: t.Mapping[str, t.Any]) -> VmSpec:
+    """Which VM is meant, by the options ``name``, ``tenant``, ``host`` and ``uuid`` alone, and nothing asked of it."""
+    name = _name("name", parameters["name"])
+    owner = marks.Owner(_dns_label("tenant", parameters["tenant"]), _name("host", parameters["host"] or name))
+    return VmSpec(name=name, owner=owner, uuid=parameters["uuid"] or None)
+
+
 def _name(option: str, value: str) -> str:
     if not value.strip() or '"' in value or not value.isprintable():
         raise OptionError(option, value, "give a name of printable characters without double quotes")
