@@ -345,8 +345,15 @@ async def rebooted(lab: Lab, vm_uuid: str) -> None:
     vm_ref = lab.database.find_uuid("VM", vm_uuid)
     if vm_ref is None or lab.database.get("VM", vm_ref, "power_state") != "Running":
         return
-    new_domain(lab, vm_ref)
     announce(lab, "VM_REBOOTED", vm_ref, "rebooted")
+    if "restart" in lab.database.get("VM", vm_ref, "actions_after_reboot"):
+        new_domain(lab, vm_ref)
+        return
+    try:
+        await lab.machines.kill(vm_uuid)
+    except MachineError as error:
+        _LOG.error("could not stop VM %s after its reboot: %s", vm_uuid, error)
+    set_halted(lab, vm_ref)
 
 
 def new_domain(lab: Lab, vm_ref: str) -> None:
@@ -354,7 +361,10 @@ def new_domain(lab: Lab, vm_ref: str) -> None:
     lab.store.put("domid", domid)
     forget_guest_metrics(lab, vm_ref)
     lab.database.update("VM", vm_ref, domid=domid)
-    lab.database.update("VM_metrics", ensure_metrics(lab, vm_ref), start_time=now(), last_updated=now())
+    vcpus = lab.database.get("VM", vm_ref, "VCPUs_at_startup")
+    lab.database.update(
+        "VM_metrics", ensure_metrics(lab, vm_ref), start_time=now(), last_updated=now(), VCPUs_number=vcpus
+    )
     expect_agent(lab, vm_ref)
 
 

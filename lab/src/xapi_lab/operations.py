@@ -172,8 +172,6 @@ def vm_refusal(database: Database, ref: str, operation: str, *, concurrent: bool
         return bad_power_state(ref, states, vm["power_state"])
     if not concurrent and vm["current_operations"] and _in_the_way(operation, vm["current_operations"].values()):
         return busy("VM", ref, vm["current_operations"])
-    if operation == "destroy" and is_default_template(vm) and not vm["is_a_template"]:
-        return XapiError("VM_CANNOT_DELETE_DEFAULT_TEMPLATE")
     if vm["is_a_snapshot"]:
         if operation not in _SNAPSHOT:
             return XapiError("VM_IS_SNAPSHOT", ref, _operation_label(operation))

@@ -134,6 +134,7 @@ def test_a_restart_of_the_server_ends_sessions_and_tasks_and_keeps_objects(tmp_p
     _wait(lambda: session.xenapi.task.get_status(task) == "success", "the start")
     old = session.handle
     lab.stop(keep_machines=True)
+    session("close")()
     lab.start()
     try:
         assert session.xenapi.VM.get_power_state(vm) == "Running"

@@ -61,6 +61,36 @@ def test_a_paused_guest_that_cannot_suspend_has_no_checkpoint(api: Api) -> None:
     assert api("VM.get_power_state", vm) == "Paused"
 
 
+def test_a_checkpoint_of_a_paused_vm_is_a_snapshot(api: Api) -> None:
+    vm = api.vm("paused")
+    api("VM.start", vm, True, False)
+    checkpoint = api("VM.checkpoint", vm, "without memory")
+    assert api("VM.get_power_state", checkpoint) == "Halted"
+    assert api("VM.get_power_state", vm) == "Paused"
+
+
+@pytest.mark.parametrize(("action", "state"), [("destroy", "Halted"), ("restart", "Running")])
+def test_a_guest_that_restarts_itself_does_what_its_vm_says(lab: Lab, api: Api, action: str, state: str) -> None:
+    vm = api.vm("restarts")
+    api("VM.set_actions_after_reboot", vm, action)
+    api("VM.set_VCPUs_max", vm, 2)
+    api("VM.start", vm, False, False)
+    api("VM.set_VCPUs_at_startup", vm, 2)
+    before = api("VM.get_domid", vm)
+    lab.run(lambda running: running.on_rebooted(running.database.get("VM", vm, "uuid")))
+    api.wait(lambda: api("VM.get_domid", vm) != before)
+    assert api("VM.get_power_state", vm) == state
+    if state == "Running":
+        assert api("VM_metrics.get_VCPUs_number", api("VM.get_metrics", vm)) == 2
+
+
+def test_a_default_template_that_became_a_vm_cannot_be_destroyed(lab: Lab, api: Api) -> None:
+    vm = api.vm("was a template")
+    lab.run(lambda running: running.database.set("VM", vm, "is_default_template", True))
+    assert "destroy" in api("VM.get_allowed_operations", vm)
+    assert _refused(api, "VM.destroy", vm) == ["VM_CANNOT_DELETE_DEFAULT_TEMPLATE"]
+
+
 def test_a_blob_belongs_to_its_vm(api: Api) -> None:
     vm = api.vm("with a blob")
     blob = api("VM.create_new_blob", vm, "notes", "text/plain", False)

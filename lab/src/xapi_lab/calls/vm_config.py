@@ -8,7 +8,6 @@ from xapi_lab import memory
 from xapi_lab.calls.registry import Context, call
 from xapi_lab.errors import XapiError
 from xapi_lab.operations import vm_refusal
-from xapi_lab.values import NULL
 
 _VCPU_RULE = "VCPU values must satisfy: 0 < VCPUs_at_startup ≤ VCPUs_max"
 _LIVE_VCPU_RULE = "VCPU values must satisfy: 0 < VCPUs ≤ VCPUs_max"
@@ -205,7 +204,7 @@ async def copy_bios_strings(context: Context, vm_ref: str, host: str) -> None:
 
 @call("VM.set_affinity")
 async def set_affinity(context: Context, vm_ref: str, host: str) -> None:
-    context.db.set("VM", vm_ref, "affinity", host if context.db.exists("host", host) else NULL)
+    context.db.set("VM", vm_ref, "affinity", host)
 
 
 @call("VM.set_actions_after_crash")

@@ -16,7 +16,7 @@ from xapi_lab.calls.vif import generated_mac, remove_vif
 from xapi_lab.calls.vm_power import drop_suspend_image
 from xapi_lab.database import Record, new_uuid
 from xapi_lab.errors import XapiError
-from xapi_lab.operations import bad_power_state, vm_refusal
+from xapi_lab.operations import bad_power_state, is_default_template, vm_refusal
 from xapi_lab.values import EPOCH, NULL, copy_value, now
 
 _RUNTIME = {
@@ -39,8 +39,6 @@ _NOT_COPIED = {
 @call("VM.create")
 async def create(context: Context, given: dict[str, Any]) -> str:
     record = generic.constructor_record(context.lab.model.classes["VM"], given)
-    if record["affinity"] != NULL and not context.db.exists("host", record["affinity"]):
-        record["affinity"] = NULL
     if record["domain_type"] == "unspecified":
         record["domain_type"] = "hvm" if record["HVM_boot_policy"] else "pv"
     other_config = dict(record["other_config"])
@@ -56,6 +54,8 @@ async def create(context: Context, given: dict[str, Any]) -> str:
 @call("VM.destroy")
 async def destroy(context: Context, vm_ref: str) -> None:
     async with context.operation("VM", vm_ref, "destroy"):
+        if is_default_template(context.db.record("VM", vm_ref)):
+            raise XapiError("VM_CANNOT_DELETE_DEFAULT_TEMPLATE")
         destroy_vm(context, vm_ref)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 
+from xapi_lab import guests
 from xapi_lab.calls.registry import Context, call
 from xapi_lab.calls.vdi import clone_vdi, destroy_vdi
 from xapi_lab.calls.vif import remove_vif
@@ -13,7 +14,7 @@ from xapi_lab.calls.vm_objects import attach_copy, copied_disks, copied_vifs, co
 from xapi_lab.calls.vm_power import copy_suspend_image, kill_machine, resume_machine, suspend_machine
 from xapi_lab.database import Record
 from xapi_lab.errors import XapiError
-from xapi_lab.operations import lacks_feature, vm_refusal
+from xapi_lab.operations import vm_refusal
 from xapi_lab.values import NULL, now
 
 _NOT_REVERTED = {
@@ -57,14 +58,14 @@ async def checkpoint(context: Context, vm_ref: str, name: str) -> str:
         if state == "Suspended":
             return await _checkpointed(context, vm_ref, name, state)
         if state == "Paused":
-            if lacks_feature(db, {**db.record("VM", vm_ref), "power_state": "Running"}, "suspend"):
+            if guests.guest_kind(context.lab, db.record("VM", vm_ref)) == "silent":
                 raise XapiError("VM_LACKS_FEATURE", vm_ref)
-            await context.lab.machines.unpause(db.get("VM", vm_ref, "uuid"))
+            return await _snapshot(context, vm_ref, name, [])
         await suspend_machine(context, vm_ref)
         try:
             return await _checkpointed(context, vm_ref, name, state)
         finally:
-            await resume_machine(context, vm_ref, host, paused=state == "Paused")
+            await resume_machine(context, vm_ref, host, paused=False)
 
 
 async def _checkpointed(context: Context, vm_ref: str, name: str, state: str) -> str:
