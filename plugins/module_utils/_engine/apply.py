@@ -14,7 +14,7 @@ import time
 import typing as t
 
 from .._plan import Change, Plan, carry_out
-from . import names, options
+from . import files, names, options
 from .api import Engine, EngineError
 from .health import Watch, wait_ready, wait_steady
 from .observe import Container
@@ -99,6 +99,8 @@ class Applier:
         name = names.container_name(self.spec.name, wanted.spec.name) + names.STAGED
         answer = self.engine.post("/containers/create", self._create_body(wanted), name=name)
         self.engine_warnings += [f"{wanted.spec.name}: {warning}" for warning in answer.get("Warnings") or []]
+        if wanted.spec.files:
+            self.engine.unpack(name, "/", files.archive(wanted.spec.files))
         for network, attachment in wanted.attachments.items():
             if network != wanted.network:
                 endpoint = {"Aliases": sorted(attachment.aliases), "Links": sorted(attachment.links)}

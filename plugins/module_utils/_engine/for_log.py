@@ -4,7 +4,7 @@
 
 # Private to hardshell.xen: may change without notice.
 
-"""A task's parameters as a log may show them: the environment is where containers are given their secrets."""
+"""A task's parameters as a log may show them: environment and files are where containers are given their secrets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HIDDEN = "(hidden)"
 
 
 def parameters_for_log(parameters: dict[str, t.Any]) -> dict[str, t.Any]:
-    """A copy in which the values of every environment are hidden, and a Compose document whole, since any key of it may hold one.
+    """A copy in which the values of every environment and all files are hidden, and a Compose document whole, since any key of it may hold one.
 
     Takes parameters that were not validated, of any shape.
     """
@@ -30,8 +30,11 @@ def parameters_for_log(parameters: dict[str, t.Any]) -> dict[str, t.Any]:
 
 
 def _container(definition: t.Any) -> t.Any:
-    if not isinstance(definition, dict) or "environment" not in definition:
+    if not isinstance(definition, dict):
         return definition
-    environment = definition["environment"]
-    hidden = dict.fromkeys(environment, HIDDEN) if isinstance(environment, dict) else HIDDEN
-    return {**definition, "environment": hidden}
+    hidden = {key: _hidden(definition[key]) for key in ("environment", "files") if key in definition}
+    return {**definition, **hidden}
+
+
+def _hidden(value: t.Any) -> t.Any:
+    return dict.fromkeys(value, HIDDEN) if isinstance(value, dict) else HIDDEN

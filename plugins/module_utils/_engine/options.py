@@ -18,7 +18,7 @@ import json
 import typing as t
 from dataclasses import dataclass
 
-from . import parsers
+from . import names, parsers
 from .mounts import parse_bind
 from .ports import Port, plain_address
 
@@ -255,6 +255,20 @@ def _send_devices(body: JSON, value: tuple[tuple[str, str, str], ...]) -> None:
     ]
 
 
+def _read_files(inspect: JSON) -> dict[str, str]:
+    label = (inspect["Config"].get("Labels") or {}).get(names.FILES)
+    try:
+        return dict(json.loads(label)) if label else {}
+    except (ValueError, TypeError):
+        # Not what was written: the files are made anew.
+        return {"": label or ""}
+
+
+def _send_files(body: JSON, value: dict[str, str]) -> None:
+    if value:
+        body.setdefault("Labels", {})[names.FILES] = json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
 def _read_log(inspect: JSON) -> dict[str, t.Any]:
     found = inspect["HostConfig"].get("LogConfig") or {}
     return {"driver": found.get("Type") or "", "options": found.get("Config") or {}}
@@ -379,6 +393,7 @@ OPTIONS: tuple[Option, ...] = (
     _sorted("extra_hosts", "ExtraHosts", parsers.extra_hosts),
     _plain("dns", "Dns", parsers.texts, ()),
     _plain("dns_search", "DnsSearch", parsers.texts, ()),
+    Option("files", _read_files, _send_files, default={}, secret=True),
     Option("log", _read_log, _send_log, parsers.log, ENGINE_DEFAULT),
 )
 

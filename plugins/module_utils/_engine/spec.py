@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from .._errors import OptionError
 from . import names, parsers
+from .files import PlacedFile, fingerprints, parse_files
 from .links import NAME, Link, check_links, parse_link, start_order
 from .mounts import ENGINE_SOCKETS, Mount, parse_mount
 from .networks import Networks, check_names, parse_networks
@@ -24,6 +25,7 @@ _DIRECT = {option.name: option.parse for option in OPTIONS if option.parse}
 _MEMBER_KEYS = (
     *_DIRECT,
     "image",
+    "files",
     "links",
     "networks",
     "ports",
@@ -45,6 +47,7 @@ class MemberSpec:
     links: tuple[Link, ...] = ()
     asked: t.Mapping[str, t.Any] = field(default_factory=dict)
     networks: Networks = field(default_factory=dict)
+    files: t.Mapping[str, PlacedFile] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,10 @@ def _member(set_name: str, name: str, definition: t.Any, network: str) -> Member
     if mounts:
         asked["volumes"] = mounts
     _check_targets(path, mounts, asked.get("tmpfs", {}))
+    files = parse_files(f"{path}.files", given.get("files") or {})
+    if files:
+        _check_files(path, files, asked)
+        asked["files"] = fingerprints(f"{set_name}/{name}", files)
     if "cap_add" in given or "cap_drop" in given:
         added = parsers.capabilities(f"{path}.cap_add", given.get("cap_add", []))
         dropped = parsers.capabilities(f"{path}.cap_drop", given.get("cap_drop", []))
@@ -196,7 +203,7 @@ def _member(set_name: str, name: str, definition: t.Any, network: str) -> Member
         )
     if asked.get("memory_reservation", 0) > asked.get("memory", 2**63):
         raise OptionError(f"{path}.memory_reservation", given["memory_reservation"], "it cannot be above memory")
-    return MemberSpec(name, given["image"], reference, links, asked, networks)
+    return MemberSpec(name, given["image"], reference, links, asked, networks, files)
 
 
 def _networks(path: str, given: t.Any, network: str) -> Networks:
@@ -238,6 +245,20 @@ def _check_targets(path: str, mounts: t.Iterable[Mount], tmpfs: t.Iterable[str])
         if target in seen:
             raise OptionError(f"{path}.volumes", target, "two volumes cannot be at one path")
         seen.add(target)
+
+
+def _check_files(path: str, files: t.Iterable[str], asked: t.Mapping[str, t.Any]) -> None:
+    if asked.get("read_only"):
+        raise OptionError(
+            f"{path}.files", sorted(files), "the engine puts no files into a read-only root; take read_only out"
+        )
+    mounts: list[str] = [*(mount.target for mount in asked.get("volumes", ())), *asked.get("tmpfs", {})]
+    for file in files:
+        for mount in mounts:
+            if f"{file}/".startswith(f"{mount}/"):
+                raise OptionError(
+                    f"{path}.files", file, f"what is mounted at {mount} would cover it; choose another path"
+                )
 
 
 def _check_ports(members: t.Mapping[str, MemberSpec]) -> None:

@@ -186,3 +186,42 @@ def test_a_failing_update_brings_the_old_set_back(engine: Engine, project: t.Cal
         engine.deploy(compose_file=[path, over])
     assert engine.daemon.running() == running
     assert engine.daemon.reaches("shop_web", "backend")
+
+
+GRANTS = """
+services:
+  a:
+    image: box:1
+    user: "7:9"
+    stop_signal: SIGKILL
+    sysctls: [net.ipv4.ip_unprivileged_port_start=0]
+    secrets: [token, {source: key, target: /opt/key, uid: "7", gid: "8", mode: 0o640}]  # read by its owner, who is the user
+    configs: [{source: hello, target: /etc/greeting}]
+secrets:
+  token: {environment: TOKEN}
+  key: {file: key.txt}
+configs:
+  hello: {content: "hello ${WHO}"}
+"""
+
+
+def test_secrets_and_configs_are_files_that_inspect_does_not_show(
+    engine: Engine, project: t.Callable[..., str], tmp_path: Path
+) -> None:
+    project("s3cret-key", "key.txt")
+    given = {"compose_file": [project(GRANTS)], "compose_environment": {"TOKEN": "s3cret-token", "WHO": "you"}}
+    done = check_then_run(engine, **given)
+    daemon = engine.daemon
+    assert daemon.execute("shop_a", "cat", "/run/secrets/token")[1] == "s3cret-token"
+    assert daemon.execute("shop_a", "cat", "/opt/key")[1] == "s3cret-key"
+    assert daemon.execute("shop_a", "cat", "/etc/greeting")[1] == "hello you"
+    assert daemon.execute("shop_a", "ls", "-n", "/opt/key")[1].split()[:4] == ["-r--r-----", "1", "7", "8"]
+    assert daemon.execute("shop_a", "ls", "-n", "/run/secrets/token")[1].split()[:4] == ["-r--r--r--", "1", "0", "0"]
+
+    project("s3cret-other", "key.txt")
+    changed = check_then_run(engine, **given)
+    assert changed.actions == [("replace", "container", "a")]
+    assert daemon.execute("shop_a", "cat", "/opt/key")[1] == "s3cret-other"
+    shown = f"{done.result}{done.said}{changed.result}{changed.said}{engine.info()}{daemon.inspect('shop_a')}"
+    assert "s3cret" not in shown
+    assert "hello you" not in shown

@@ -35,3 +35,11 @@ def test_names_and_everything_else_stay() -> None:
 @pytest.mark.parametrize("wrong", [None, "text", {"db": None}, {"db": ["x"]}])
 def test_a_definition_of_the_wrong_shape_passes_through(wrong: Any) -> None:
     assert parameters_for_log({"containers": wrong}) == {"containers": wrong}
+
+
+def test_what_is_in_files_is_hidden() -> None:
+    container = {"image": "box:1", "files": {"/run/secrets/key": {"content": "hunter2", "uid": 7}}}
+    shown = parameters_for_log({"containers": {"a": container, "b": {"files": ["hunter2"]}}})
+    assert shown == {
+        "containers": {"a": {"image": "box:1", "files": {"/run/secrets/key": "(hidden)"}}, "b": {"files": "(hidden)"}}
+    }

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ..._errors import HardshellError, OptionError
 from ..links import NAME
 from .check import check
+from .files import Files
 from .interpolate import Variables
 from .load import Loader, Read
 from .merge import JSON
@@ -88,6 +89,10 @@ def _containers(
 ) -> ComposeSet:
     services = Services(loader, variables, directory, list(model.get("volumes") or {}))
     containers = {name: services.container(name, service) for name, service in enabled.items()}
+    granted = Files(loader, variables, model)
+    for name, service in enabled.items():
+        own_files = granted.of(f"services.{name}", service)
+        containers[name].update({"files": own_files} if own_files else {})
     disabled = frozenset(model.get("services") or {}) - enabled.keys()
     for name, own in links(enabled, disabled).items():
         containers[name].update({"links": own} if own else {})

@@ -43,7 +43,6 @@ class Refused:
 
 Answer = Supported | WithoutEffect | Refused
 
-_FILES = "no files are put into containers: mount a directory of the VM, or build the file into the image"
 _SWARM = "that is for a cluster; a set runs on the one engine of its VM"
 _CGROUP = "container_set does not set it; of the CPU's options it has cpus, cpu_shares and cpuset"
 _BUILD = "images are built elsewhere: keep image and take this out; in an override file, build: !reset null does so"
@@ -52,6 +51,7 @@ _HOOK = "no command is run inside a container from outside: let the image's entr
 _EXTERNAL = "what the set uses belongs to the set: take external out"
 _VM_NETWORK = "containers get their addresses from the engine"
 _PLAIN_BRIDGE = "the networks of a set are plain bridges"
+_NO_OBJECT = "there is no object on the engine beside the file in the container: take it out"
 _GPU = "no devices are asked for by capability: name the device file under devices"
 
 _HEALTHCHECK: dict[str, Answer] = {
@@ -70,7 +70,8 @@ SERVICE: dict[str, Answer] = {
     "command": Supported(
         "`command`; an empty one only beside an `entrypoint`, since the engine would take the image's"
     ),
-    "configs": Refused(_FILES),
+    "configs": Supported("`files`, at `/NAME`; see Secrets and configs"),
+    **{f"configs[].{key}": Supported() for key in ("source", "target", "uid", "gid", "mode")},
     "container_name": Refused(
         "a container is called SET_SERVICE, and others reach it by the service's name: take it out"
     ),
@@ -196,7 +197,8 @@ SERVICE: dict[str, Answer] = {
     "restart": Supported("`restart`; `no` unless it is written"),
     "runtime": Refused("the engine's default runtime runs the containers"),
     "scale": Refused("one container runs for each service: take it out, or repeat the service", unless=("1",)),
-    "secrets": Refused(_FILES),
+    "secrets": Supported("`files`, at `/run/secrets/NAME`; see Secrets and configs"),
+    **{f"secrets[].{key}": Supported() for key in ("source", "target", "uid", "gid", "mode")},
     "security_opt": Supported("`security_opt` and `no_new_privileges`; a seccomp profile is read on the controller"),
     "shm_size": Supported("`shm_size`"),
     "stdin_open": Supported("`stdin_open`"),
@@ -237,7 +239,14 @@ SERVICE: dict[str, Answer] = {
 }
 
 _REST: dict[str, Answer] = {
-    "configs": WithoutEffect("that a config is there gives it to no service"),
+    "configs": Supported("for the services that name them"),
+    "configs.*.content": Supported(),
+    "configs.*.environment": Supported(),
+    "configs.*.external": Refused(_EXTERNAL, unless=("false",)),
+    "configs.*.file": Supported("text, read on the controller"),
+    "configs.*.labels": Refused(_NO_OBJECT),
+    "configs.*.name": Refused(_NO_OBJECT),
+    "configs.*.template_driver": Refused("variables in content are filled in as everywhere in the file"),
     "include": Supported("files on the controller"),
     "include[].env_file": Supported(),
     "include[].path": Supported(),
@@ -257,7 +266,15 @@ _REST: dict[str, Answer] = {
     "networks.*.ipam": Refused(_PLAIN_BRIDGE),
     "networks.*.labels": Refused("networks carry the collection's labels only"),
     "networks.*.name": Refused("a network is named after its set: take it out"),
-    "secrets": WithoutEffect("that a secret is there gives it to no service"),
+    "secrets": Supported("for the services that name them"),
+    "secrets.*.driver": Refused(_NO_OBJECT),
+    "secrets.*.driver_opts": Refused(_NO_OBJECT),
+    "secrets.*.environment": Supported(),
+    "secrets.*.external": Refused(_EXTERNAL, unless=("false",)),
+    "secrets.*.file": Supported("text, read on the controller"),
+    "secrets.*.labels": Refused(_NO_OBJECT),
+    "secrets.*.name": Refused(_NO_OBJECT),
+    "secrets.*.template_driver": Refused(_NO_OBJECT),
     "services": Supported("`containers`; a service's name is a DNS label"),
     "version": WithoutEffect("the specification declares it obsolete"),
     "volumes": Supported("named volumes of the set"),

@@ -214,7 +214,7 @@ def absolute(option: str, path: t.Any, directory: str | None) -> str:
 
 
 def _with_absolute_paths(tree: JSON, directory: str | None) -> JSON:
-    """The document with the env and label files of its services under absolute paths."""
+    """The document with the files that it names under absolute paths."""
     services = _mapping(tree, ("services",))
     changed = {}
     for name, service in services.items():
@@ -224,7 +224,15 @@ def _with_absolute_paths(tree: JSON, directory: str | None) -> JSON:
                 if service.get(key) is not None:
                     found[key] = _absolute_files(f"services.{name}.{key}", service[key], directory)
             changed[name] = found
-    return {**tree, "services": {**services, **changed}} if changed else tree
+    tree = {**tree, "services": {**services, **changed}} if changed else tree
+    for kind in ("secrets", "configs"):
+        granted = {
+            name: {**item, "file": absolute(f"{kind}.{name}.file", item["file"], directory)}
+            for name, item in _mapping(tree, (kind,)).items()
+            if isinstance(item, dict) and item.get("file") is not None
+        }
+        tree = {**tree, kind: {**tree[kind], **granted}} if granted else tree
+    return tree
 
 
 def _absolute_files(option: str, given: t.Any, directory: str | None) -> list[t.Any]:

@@ -13,6 +13,7 @@ import typing as t
 
 from ..._errors import OptionError
 from .. import parsers
+from ..files import permissions
 from ..mounts import ENGINE_SOCKETS, VOLUME_NAME, container_path, parse_mount
 from ..quantities import parse_size
 
@@ -110,14 +111,6 @@ def _tmpfs(option: str, item: dict[str, t.Any]) -> str:
         size = parse_size(f"{option}.tmpfs.size", settings["size"])
         flags += [f"size={size}"] if size else []
     if settings.get("mode") is not None:
-        flags.append(f"mode={_mode(f'{option}.tmpfs.mode', settings['mode'])}")
+        flags.append(f"mode={permissions(f'{option}.tmpfs.mode', settings['mode']):o}")
     path = container_path(f"{option}.target", target)
     return f"{path}:{','.join(flags)}" if flags else path
-
-
-def _mode(option: str, value: t.Any) -> str:
-    """File permissions in octal. A number is one, in whatever base it was written; a text holds octal digits."""
-    text = f"{value:o}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-    if not re.fullmatch(r"0?o?[0-7]{1,4}", text):
-        raise OptionError(option, value, "write permissions such as 0o1777")
-    return text.replace("o", "").lstrip("0") or "0"

@@ -27,6 +27,7 @@ from ansible_collections.hardshell.xen.plugins.module_utils._errors import Optio
 SPECIFICATION = pathlib.Path(__file__).with_name("specification_keys.txt").read_text(encoding="utf-8").split()
 FILES = {
     "/p/one.env": "A=1\n",
+    "/p/key.txt": "text of key",
     "/p/one.labels": "a.b=c\n",
     "/p/seccomp.json": '{"defaultAction": "SCMP_ACT_ALLOW"}',
     "/p/other.yaml": "services: {app: {image: other}, second: {image: second}}\n",
@@ -54,7 +55,21 @@ def containers(tree: dict[str, t.Any], **source: t.Any) -> dict[str, t.Any]:
 
 def web(service: dict[str, t.Any], **top: t.Any) -> dict[str, t.Any]:
     services = {"web": {"image": "redis:7", **service}, "db": {"image": "redis:7"}, "mq": {"image": "redis:7"}}
-    return containers({"services": services, "volumes": {"data": None}, **top})["web"]
+    return containers({"services": services, "volumes": {"data": None}, **GRANTED, **top})["web"]
+
+
+GRANTED: dict[str, t.Any] = {"secrets": {"s": {"file": "key.txt"}}, "configs": {"c": {"content": "text of c"}}}
+
+
+def placed(path: str, content: str, uid: int = 0, gid: int = 0, mode: str = "0444") -> dict[str, dict[str, t.Any]]:
+    return {path: {"content": content, "uid": uid, "gid": gid, "mode": mode}}
+
+
+def granting(kind: str, **definition: t.Any) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+    """A document whose one service is granted what is defined so, and its containers."""
+    tree = {"services": {"a": {"image": "b", kind: ["x"]}}, kind: {"x": definition}, "x-note": 1}
+    place = "/run/secrets/x" if kind == "secrets" else "/x"
+    return tree, {"a": {"image": "b", "restart": "no", "files": placed(place, "text of key")}}
 
 
 PLAIN = {"image": "redis:7", "restart": "no"}
@@ -98,6 +113,29 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
     ],
     "deploy.restart_policy.max_attempts": [
         ({"deploy": {"restart_policy": {"condition": "on-failure", "max_attempts": 3}}}, {"restart": "on-failure:3"})
+    ],
+    "configs": [({"configs": ["c"]}, {"files": placed("/c", "text of c")})],
+    "configs[].source": [({"configs": [{"source": "c"}]}, {"files": placed("/c", "text of c")})],
+    "configs[].target": [
+        ({"configs": [{"source": "c", "target": "/etc/c.conf"}]}, {"files": placed("/etc/c.conf", "text of c")}),
+        ({"configs": [{"source": "c", "target": "c.conf"}]}, {"files": placed("/c.conf", "text of c")}),
+    ],
+    "configs[].uid": [({"configs": [{"source": "c", "uid": "103"}]}, {"files": placed("/c", "text of c", uid=103)})],
+    "configs[].gid": [({"configs": [{"source": "c", "gid": 103}]}, {"files": placed("/c", "text of c", gid=103)})],
+    "configs[].mode": [
+        ({"configs": [{"source": "c", "mode": 0o640}]}, {"files": placed("/c", "text of c", mode="0440")}),
+        ({"configs": [{"source": "c", "mode": "0555"}]}, {"files": placed("/c", "text of c", mode="0555")}),
+    ],
+    "secrets": [({"secrets": ["s"]}, {"files": placed("/run/secrets/s", "text of key")})],
+    "secrets[].source": [({"secrets": [{"source": "s"}]}, {"files": placed("/run/secrets/s", "text of key")})],
+    "secrets[].target": [
+        ({"secrets": [{"source": "s", "target": "key"}]}, {"files": placed("/run/secrets/key", "text of key")}),
+        ({"secrets": [{"source": "s", "target": "/etc/key"}]}, {"files": placed("/etc/key", "text of key")}),
+    ],
+    "secrets[].uid": [({"secrets": [{"source": "s", "uid": "1"}]}, {"files": placed("/run/secrets/s", "text of key", uid=1)})],
+    "secrets[].gid": [({"secrets": [{"source": "s", "gid": "1"}]}, {"files": placed("/run/secrets/s", "text of key", gid=1)})],
+    "secrets[].mode": [
+        ({"secrets": [{"source": "s", "mode": 0o400}]}, {"files": placed("/run/secrets/s", "text of key", mode="0400")})
     ],
     "devices": [({"devices": ["/dev/fuse:/dev/fuse:rwm", "/dev/null"]}, {"devices": ["/dev/fuse:/dev/fuse:rwm", "/dev/null"]})],
     "devices[].source": [({"devices": [{"source": "/dev/a"}]}, {"devices": ["/dev/a:/dev/a:rwm"]})],
@@ -257,6 +295,13 @@ DOCUMENTS: dict[str, tuple[dict[str, t.Any], dict[str, t.Any]]] = {
         {"services": {"a": {"image": "b", "networks": ["n"]}}, "networks": {"n": {}}},
         {"a": {"image": "b", "restart": "no"}},
     ),
+    "secrets": granting("secrets", file="key.txt"),
+    "secrets.*.file": granting("secrets", file="/p/key.txt"),
+    "secrets.*.environment": granting("secrets", environment="KEY"),
+    "configs": granting("configs", file="key.txt"),
+    "configs.*.file": granting("configs", file="./key.txt"),
+    "configs.*.environment": granting("configs", environment="KEY"),
+    "configs.*.content": granting("configs", content="text of ${WORD}"),
     "volumes": (
         {"services": {"a": {"image": "b", "volumes": ["v:/v"]}}, "volumes": {"v": None}},
         {"a": {"image": "b", "restart": "no", "volumes": ["v:/v"]}},
@@ -281,11 +326,9 @@ DOCUMENTS: dict[str, tuple[dict[str, t.Any], dict[str, t.Any]]] = {
 
 # Documents in which a key without effect stands.
 IDLE: dict[str, dict[str, t.Any]] = {
-    "configs": {"configs": {"c": {"file": "./x"}}},
     "models": {"models": {"m": {"model": "ai/x"}}},
     "name": {"name": "project"},
     "networks.*.attachable": {"networks": {"default": {"attachable": True}}},
-    "secrets": {"secrets": {"s": {"file": "./x"}}},
     "services.*.attach": {"attach": False},
     "services.*.develop": {"develop": {"watch": [{"path": ".", "action": "sync", "target": "/x"}]}},
     "services.*.expose": {"expose": ["3000", 8000]},
@@ -327,7 +370,7 @@ def test_a_supported_key_of_a_service(key: str, service: dict[str, t.Any], expec
 @pytest.mark.parametrize("key", sorted(DOCUMENTS))
 def test_a_supported_key_of_the_file(key: str) -> None:
     tree, expected = DOCUMENTS[key]
-    assert containers(tree) == expected
+    assert containers(tree, environment={"KEY": "text of key", "WORD": "key"}) == expected
 
 
 def _without(tree: t.Any, key: str) -> t.Any:
@@ -424,11 +467,30 @@ def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
         ({"env_file": [{"path": "one.env", "format": "toml"}]}, r"env_file\[0\]\.format: 'toml'"),
         ({"logging": {"options": {"a": "b"}}}, "logging: .*say the driver"),
         ({"environment": {"A": ["x"]}}, r"environment\.A: 'list'"),
+        ({"secrets": ["x"]}, r"secrets\[0\]: 'x' .*define it under secrets"),
+        ({"configs": ["c", {"source": "c", "target": "/c"}], "secrets": [{"source": "s", "target": "/c"}]}, r"configs\[0\]: '/c' .*another file"),
+        ({"secrets": [{"source": "s", "mode": "rw"}]}, r"secrets\[0\]\.mode: 'rw'"),
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_used_is_refused_by_its_key(service: dict[str, t.Any], message: str) -> None:
     with pytest.raises(OptionError, match=rf"^services\.web\.{message}"):
         web(service)
+
+
+@pytest.mark.parametrize(
+    ("definition", "message"),
+    [
+        ({}, r"^secrets\.x: \[\] .*one of file, environment"),
+        (None, r"^secrets\.x: \[\] .*one of file, environment"),
+        ({"file": "key.txt", "environment": "KEY"}, r"^secrets\.x: \['environment', 'file'\]"),
+        ({"file": "gone.txt"}, r"^secrets\.x\.file: '/p/gone.txt' .*no such file"),
+        ({"environment": "GONE"}, r"^secrets\.x\.environment: 'GONE' .*not set"),
+        ({"content": "x"}, r"^secrets\.x\.content: .*no such key"),
+    ],
+)
+def test_a_secret_that_comes_from_nowhere_is_refused(definition: dict[str, t.Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        web({"secrets": ["x"]}, secrets={"x": definition})
 
 
 def test_a_refusal_does_not_show_what_may_be_secret() -> None:
