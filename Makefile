@@ -20,6 +20,7 @@ help: ## this list
 
 .PHONY: demo demo-shell demo-down
 demo: dev ## two tenants on a lab of real QEMU machines, from nothing to a table; the second run is quick
+	@tests/tools/allow_standard_ports.sh
 	@$(BIN)/python examples/run_demo.py up
 
 demo-shell: dev ## a shell with the demo's inventory, ssh and lab at hand
@@ -95,6 +96,7 @@ lab-test: dev ## the lab's own tests, without a guest operating system
 	cd lab && $(PYTEST) -m "not e2e and not clients"
 
 e2e: dev ## real virtual machines: boot, converge, kill and run again, tear down
+	@tests/tools/allow_standard_ports.sh
 	$(PYTEST) -m e2e tests/e2e
 
 # Without no-assert: the asserts below plugins/ narrow types for mypy.
