@@ -12,7 +12,7 @@ from typing import Any
 
 from xapi_lab.errors import XapiError, handle_invalid
 from xapi_lab.model import Field, Model
-from xapi_lab.values import NULL, copy_value, zero
+from xapi_lab.values import NULL, DateTime, copy_value, zero
 
 Record = dict[str, Any]
 
@@ -282,13 +282,16 @@ class Database:
             (row.modified, class_name, ref) for class_name, table in self.tables.items() for ref, row in table.items()
         ]
         self._recent = OrderedDict(((class_name, ref), modified) for modified, class_name, ref in sorted(rows))
-        for class_name, table in self.tables.items():
-            for ref, row in table.items():
-                for field, (one_class, one_field) in _MANY_SIDE.get(class_name, {}).items():
+        links: dict[tuple[str, str, str], dict[str, None]] = {}
+        for class_name, sides in _MANY_SIDE.items():
+            for ref, row in reversed(self.tables[class_name].items()):
+                for field, (one_class, one_field) in sides.items():
                     for target in self._targets(row.record[field]):
-                        one = self.tables[one_class].get(target)
-                        if one is not None and ref not in one.record[one_field]:
-                            one.record[one_field].insert(0, ref)
+                        links.setdefault((one_class, target, one_field), {})[ref] = None
+        for (one_class, target, one_field), refs in links.items():
+            one = self.tables[one_class].get(target)
+            if one is not None:
+                one.record[one_field] = list(refs)
         self.unsaved.clear()
 
     def is_derived(self, class_name: str, field: str) -> bool:
@@ -348,4 +351,6 @@ class Database:
 
 def default_of(field: Field) -> Any:
     """The value of a field that its constructor was not given."""
-    return copy_value(field.default) if field.has_default else zero(field.type)
+    if not field.has_default:
+        return zero(field.type)
+    return DateTime(field.default) if field.type.kind == "datetime" else copy_value(field.default)

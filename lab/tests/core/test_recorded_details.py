@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import threading
+import xmlrpc.client
 from collections.abc import Callable
 from typing import Any
 
@@ -103,3 +104,10 @@ def test_a_blob_belongs_to_its_vm(api: Api) -> None:
 def test_an_unknown_call_whose_session_is_no_string_is_an_internal_error(api: Api) -> None:
     details = _refused(api.request, "system.multicall", [{"methodName": "VM.get_all"}])
     assert details == ["INTERNAL_ERROR", "Failure(\"Expected string, got '[{methodName:S(VM.get_all)}]'\")"]
+
+
+def test_times_that_nobody_has_set_are_times_on_the_wire(lab: Lab, api: Api) -> None:
+    vdi = api.vdi()
+    proxy = xmlrpc.client.ServerProxy(lab.url, context=lab.ssl_context)
+    record: Any = proxy.VDI.get_record(api.session, vdi)
+    assert isinstance(record["Value"]["snapshot_time"], xmlrpc.client.DateTime)
