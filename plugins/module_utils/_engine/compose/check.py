@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import typing as t
 
 from ..._errors import OptionError
@@ -47,6 +48,7 @@ def _check(value: t.Any, path: str, known: str) -> None:
             _check_key(key, item, f"{path}.{key}".lstrip("."), f"{known}.{key}".lstrip("."), children(known))
 
 
+@functools.cache
 def _form(known: str) -> type | None:
     """What a key with keys below it must hold."""
     if any(key.startswith(f"{known}[]") for key in KEYS):
@@ -54,6 +56,7 @@ def _form(known: str) -> type | None:
     return dict if _has_chosen_names(known) or children(known) else None
 
 
+@functools.cache
 def _has_chosen_names(known: str) -> bool:
     return any(key.startswith(f"{known}.*") for key in KEYS)
 

@@ -139,9 +139,9 @@ def _pull(services: t.Mapping[str, JSON]) -> str | None:
     """The one policy of all the services that name one."""
     found: dict[str, str] = {}
     for name, service in services.items():
-        policy = service.get("pull_policy")
-        if policy is None:
+        if service.get("pull_policy") is None:
             continue
+        policy = str(service["pull_policy"])
         option = f"services.{name}.pull_policy"
         if policy not in _PULL:
             raise OptionError(option, policy, "write missing, always or never")

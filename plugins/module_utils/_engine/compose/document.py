@@ -70,18 +70,27 @@ def parse_documents(name: str, text: str) -> list[Document]:
     """The documents of the text; ``name`` is the file's, for messages. Raises HardshellError."""
     if IMPORT_TRACEBACK is not None:
         raise HardshellError(missing_required_lib("PyYAML"), exception=IMPORT_TRACEBACK)
-    loader = _loader()(text)
     try:
-        trees = []
-        while loader.check_data():
-            trees.append(loader.get_data())
+        trees = _trees(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise HardshellError(f"{name}{where}: {getattr(error, 'problem', None) or 'it is not YAML'}") from None
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it is not YAML"
+        raise HardshellError(f"{name}{where}: {problem}") from None
+    except RecursionError:
+        raise HardshellError(f"{name}: it is nested too deep") from None
+    return [document(name, tree) for tree in trees if tree is not None]
+
+
+def _trees(text: str) -> list[t.Any]:
+    loader = _loader()(text)
+    trees = []
+    try:
+        while loader.check_data():
+            trees.append(loader.get_data())
     finally:
         loader.dispose()
-    return [document(name, tree) for tree in trees if tree is not None]
+    return trees
 
 
 def document(name: str, tree: t.Any) -> Document:
@@ -119,8 +128,11 @@ class _Copy:
             self.above.append(id(value))
             copy = [self.of(item, path) for item in value if not isinstance(item, Reset)]
             self.above.pop()
-        else:
+        elif isinstance(value, (str, int, float)) or value is None:
             copy = value
+        else:
+            where = ".".join(path) or self.name
+            raise OptionError(where, type(value).__name__, "write text, numbers, truth values, lists and mappings")
         return copy
 
     def _key(self, key: t.Any, path: Path) -> str:

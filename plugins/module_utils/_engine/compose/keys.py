@@ -12,6 +12,7 @@ is refused with it and has no line of its own.
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from dataclasses import dataclass
 
@@ -301,6 +302,7 @@ def answer(path: str) -> Answer | None:
     return KEYS[path]
 
 
+@functools.cache
 def children(path: str) -> frozenset[str]:
     """The keys directly below ``path`` ("" is the top)."""
     start = f"{path}." if path else ""

@@ -46,7 +46,7 @@ def _text(item: t.Any) -> t.Any:
 def _target(item: t.Any) -> t.Any:
     """Where a volume or a device is in the container."""
     if isinstance(item, dict):
-        return item.get("target") or item.get("source")
+        return str(item.get("target") or item.get("source"))
     parts = str(item).split(":")
     return parts[1] if len(parts) > 1 else parts[0]
 
@@ -77,7 +77,7 @@ def _granted_file(folder: str) -> t.Callable[[t.Any], t.Any]:
 
 
 def _path(item: t.Any) -> t.Any:
-    return item.get("path") if isinstance(item, dict) else str(item)
+    return str(item.get("path") if isinstance(item, dict) else item)
 
 
 def _tmpfs_path(item: t.Any) -> t.Any:

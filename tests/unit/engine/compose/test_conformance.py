@@ -456,6 +456,8 @@ def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
         ({"networks": ["back"]}, r"networks\.back: .*no such network"),
         ({"pull_policy": "build"}, r"pull_policy: 'build'"),
         ({"pull_policy": "daily"}, r"pull_policy: 'daily'"),
+        ({"pull_policy": ["always"]}, "pull_policy: "),
+        ({"devices": [{"source": {}}]}, r"devices\[0\]: "),
         ({"restart": "sometimes"}, "restart: 'sometimes'"),
         ({"deploy": {"restart_policy": {"condition": "any", "max_attempts": 3}}}, r"deploy\.restart_policy\.max_attempts: 3"),
         ({"cpus": 1, "deploy": {"resources": {"limits": {"cpus": 2}}}}, r"deploy\.resources\.limits\.cpus: 2 .*cpus says 1"),

@@ -83,6 +83,11 @@ def test_several_documents_in_one_file() -> None:
         ("- a", "compose.yaml: ['a'] cannot be used; a Compose file is a mapping"),
         ("a: &a [*a]", "compose.yaml: its aliases at a have no end"),
         ("a: !vault x", "compose.yaml, line 1"),
+        ("a: *nope", "compose.yaml, line 1, column 4: found undefined alias"),
+        ("x: &h\n  e:\n    <<: *h\n", "compose.yaml: its aliases at x.e.e have no end"),
+        ("a: " + "[" * 3000 + "]" * 3000, "compose.yaml: it is nested too deep"),
+        ("a: \x00", "compose.yaml: special characters are not allowed"),
+        ("a: {b: !!binary aGk=}", "a.b: 'bytes' cannot be used"),
     ],
 )
 def test_what_is_no_compose_file_is_refused(text: str, message: str) -> None:
