@@ -254,8 +254,8 @@ def image_config(image: Image, digests: Iterable[str]) -> bytes:
         "Healthcheck": {
             "Test": ["CMD", *image.health],
             "Interval": 10 * SECOND,
-            "Timeout": 10 * SECOND,
-            "StartPeriod": 120 * SECOND,
+            "Timeout": 60 * SECOND,
+            "StartPeriod": 600 * SECOND,
             "Retries": 6,
         },
         **({"Volumes": {image.volume: {}}} if image.volume else {}),
