@@ -268,8 +268,8 @@ def _devices(path: str, given: list[t.Any]) -> list[str]:
             text = ":".join([str(source), str(item.get("target") or source), str(item.get("permissions") or "rwm")])
         if isinstance(text, str) and not text.startswith("/") and "=" in text:
             raise OptionError(option, text, "no devices are asked for by CDI name: name the device file")
-        parsers.devices(option, [text])
         found.append(text)
+    parsers.devices(f"{path}.devices", found)
     return found
 
 
