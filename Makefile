@@ -85,7 +85,7 @@ lint-shell: dev
 
 PYTEST = $(BIN)/pytest --quiet -p no:cacheprovider
 
-.PHONY: unit integration lab-test e2e sanity sanity-fast
+.PHONY: unit integration lab-test clients e2e sanity sanity-fast
 unit: dev ## unit and property tests, and what must hold for every module, role and playbook
 	$(PYTEST) tests/unit tests/invariants
 
@@ -94,6 +94,10 @@ integration: dev ## the collection against the lab without machines, and against
 
 lab-test: dev ## the lab's own tests, without a guest operating system
 	cd lab && $(PYTEST) -m "not e2e and not clients"
+
+clients: dev ## the lab against unmodified clients: XenAPI, npm's xen-api, community.general (installs them into a cache)
+	lab/tests/clients/install.sh
+	cd lab && $(PYTEST) -m clients
 
 e2e: dev ## real virtual machines: boot, converge, kill and run again, tear down
 	@tests/tools/allow_standard_ports.sh
