@@ -18,7 +18,7 @@ from .session import NULL_REF, Session
 from .snapshot_facts import Snapshot, snapshots_of
 from .vm_facts import Vm
 from .vm_filter import FOLDER, VmFilter
-from .vm_observe import _Reader as Reader
+from .vm_observe import VmReader
 
 # Up to so many objects are named one by one in a call; above it, whole classes are read. XAPI takes 300 KiB a request.
 NAMED_AT_MOST = 400
@@ -79,7 +79,7 @@ def _fleet(records: Records, seen: t.Mapping[str, Records], vdis: Records, snaps
     pool = pool_from_records(seen)
     metrics = seen.get("vm_guest_metrics", {})
     for ref, record in records.items():
-        reader = Reader(marks.owner_of_vm(record["other_config"], record["uuid"]) or NOBODY, pool, vdis)
+        reader = VmReader(marks.owner_of_vm(record["other_config"], record["uuid"]) or NOBODY, pool, vdis)
         vbds = _picked(seen.get("vbd", {}), record["VBDs"])
         vifs = _picked(seen.get("vif", {}), record["VIFs"])
         yield FleetVm(

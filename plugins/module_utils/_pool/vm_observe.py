@@ -56,7 +56,7 @@ def observe(session: Session, spec: VmSpec) -> Observed:
     snapshot_vbds = records_where(session, "VBD", field_is("VM", *snapshots)) if snapshots else {}
     vdis = _read_vdis(session, spec, vbds, all_of_them=removing)
     held_by_others = _held_by_others(session, spec.owner, pool, vdis, {**vbds, **snapshot_vbds})
-    reader = _Reader(spec.owner, pool, vdis, held_by_others)
+    reader = VmReader(spec.owner, pool, vdis, held_by_others)
 
     vm = None
     if ref is not None and record is not None:
@@ -102,7 +102,7 @@ def _held_by_others(session: Session, owner: marks.Owner, pool: Pool, vdis: Reco
     return held_elsewhere(session, pool, concerned, vbds)
 
 
-def _read_template(session: Session, reader: _Reader, wanted: str) -> Template:
+def _read_template(session: Session, reader: VmReader, wanted: str) -> Template:
     """The template of that name or UUID with its devices. Raises ``OptionError`` with the near names."""
     which = f"{field_is('name__label', wanted)} or {field_is('uuid', wanted)}" if '"' not in wanted else "false"
     found = {ref: record for ref, record in records_where(session, "VM", which).items() if _is_template(record)}
@@ -118,7 +118,7 @@ def _read_template(session: Session, reader: _Reader, wanted: str) -> Template:
     devices = [f"vbd/{vbd}" for vbd in record["VBDs"]] + [f"vif/{vif}" for vif in record["VIFs"]]
     seen = snapshot_of(session, *devices) if devices else {}
     refs = [vbd["VDI"] for vbd in seen.get("vbd", {}).values() if vbd["VDI"] != NULL_REF]
-    inside = _Reader(reader.owner, reader.pool, records_where(session, "VDI", field_is("_ref", *refs)) if refs else {})
+    inside = VmReader(reader.owner, reader.pool, records_where(session, "VDI", field_is("_ref", *refs)) if refs else {})
     return Template(
         name=record["name_label"],
         uuid=record["uuid"],
@@ -134,7 +134,7 @@ def _is_template(record: Record) -> bool:
     return record["is_a_template"] and not record["is_a_snapshot"] and marks.MAKING not in record["other_config"]
 
 
-class _Reader:
+class VmReader:
     """Turns records into facts, given the owner whose marks count, the pool's names and the VDIs."""
 
     def __init__(
