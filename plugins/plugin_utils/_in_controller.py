@@ -13,8 +13,11 @@ from __future__ import annotations
 
 import collections.abc
 import contextlib
+import ctypes
 import json
+import multiprocessing
 import os
+import signal
 import typing as t
 
 from ansible.module_utils.common.arg_spec import ModuleArgumentSpecValidator
@@ -29,6 +32,8 @@ from ..module_utils._module import Context, ModuleDefinition, failure, silent
 
 display = Display()
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
 
 class InController(ActionBase):
     """Base of the collection's action plugins: a subclass names its module's definition, and no more."""
@@ -41,6 +46,7 @@ class InController(ActionBase):
         if not self._target_is_controller():
             result.update(self._execute_module(task_vars=task_vars, wrap_async=self._task.async_val))
             return result
+        _end_with_the_controller()
         environment: dict[str, t.Any] = {}
         self._compute_environment_string(environment)
         with _environment(environment):
@@ -79,6 +85,16 @@ class InController(ActionBase):
         except HardshellError as error:
             outcome = {"failed": True, **failure(error)}
         return remove_values({**outcome, "invocation": invocation}, secrets)
+
+
+def _end_with_the_controller() -> None:
+    """Let this worker be killed when the process that started it is.
+
+    ansible-core's workers are in a session of their own: one whose controller was killed would go on with its task, beside the next run. Linux only.
+    """
+    if multiprocessing.parent_process() is not None:
+        with contextlib.suppress(AttributeError, OSError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _as_sent_to_a_module(args: collections.abc.Mapping[str, t.Any]) -> dict[str, t.Any]:
