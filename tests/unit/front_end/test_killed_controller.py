@@ -30,6 +30,7 @@ def test_a_worker_ends_when_its_controller_is_killed() -> None:
             assert worker.recv(4096), "the worker hung up before it said anything"
             controller.send_signal(signal.SIGKILL)
             controller.wait()
-            # The pool never answers: the connection is open for as long as the worker lives.
+            # The pool never answers: the connection is open for as long as the worker lives, which by itself gives up after ten seconds.
+            worker.settimeout(5)
             while worker.recv(4096):
                 pass
