@@ -17,7 +17,7 @@ from .xapi_errors import ConnectionLost
 
 ATTEMPTS = 4
 Observed = t.TypeVar("Observed")
-Facts = dict[str, t.Any] | None
+Facts = t.Optional[dict[str, t.Any]]  # noqa: UP045  (ansible-test's pylint knows no `|` of classes here)
 
 
 @dataclass(frozen=True)

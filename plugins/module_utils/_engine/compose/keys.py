@@ -42,7 +42,7 @@ class Refused:
     unless: tuple[str, ...] = ()
 
 
-Answer = Supported | WithoutEffect | Refused
+Answer = t.Union[Supported, WithoutEffect, Refused]  # noqa: UP007  (ansible-test's pylint knows no `|` of classes here)
 
 _SWARM = "that is for a cluster; a set runs on the one engine of its VM"
 _CGROUP = "container_set does not set it; of the CPU's options it has cpus, cpu_shares and cpuset"
