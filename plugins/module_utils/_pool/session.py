@@ -112,7 +112,7 @@ class Session:
         may have taken effect; ``TlsError``; ``HardshellError`` when something else than XAPI answers.
         """
         asked = asked or method
-        deadline = time.monotonic() + (RECONNECT_SECONDS if self._answered else 0)
+        began = time.monotonic()
         others = [address for address in self.options.addresses if address != self.address]
         tried: dict[Address, str] = {}
         while True:
@@ -125,7 +125,7 @@ class Session:
                 others.append(self.address)
                 self._open(others.pop(0))
                 if self.address in tried:
-                    if time.monotonic() >= deadline:
+                    if time.monotonic() >= began + (RECONNECT_SECONDS if self._answered else 0):
                         raise ConnectionLost(_unreachable(tried)) from lost  # pylint: disable=bad-exception-cause
                     time.sleep(1)
             else:
@@ -184,7 +184,7 @@ class Session:
         self._request(asked, lambda: self._proxy.login_with_password(*account))
         self._proxy.last_login_method = None  # an ended session is renewed here, not inside XenAPI
         self._reference = self._handle()
-        self._made_here = True
+        self._made_here = self._answered = True
 
     def _request(self, asked: str, send: t.Callable[[], t.Any]) -> t.Any:
         """Send one request and turn what may go wrong into our errors."""

@@ -229,7 +229,7 @@ def test_removing_an_image(kill: Callable[..., int], disk_image: Path, when: str
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_lost_connection_is_got_over(controller_pool: Pool, shop: Arguments, when: str) -> None:
-    """The connection ends at each call in turn, whatever it is: the same run converges by itself."""
+    """The connection ends at each call in turn: the same run converges by itself. Only a cut upload fails it, and the next run does that again."""
     pool, lab = controller_pool, controller_pool.lab
     for nth in range(2, MOST_CALLS):
         lab.fault("*", nth=nth, cut=when)
@@ -239,7 +239,9 @@ def test_a_lost_connection_is_got_over(controller_pool: Pool, shop: Arguments, w
         if not was_hit:
             assert nth > 40
             return
-        assert not done.get("failed"), (nth, done["msg"])
+        if done.get("failed"):
+            assert done["xapi_error"] == "VDI_IO_ERROR", (nth, done["msg"])
+            done = pool.ok("vm", **shop)
         assert done["vm"]["power_state"] == "running"
         again = pool.ok("vm", **shop)
         assert not again["changed"], (nth, again["changes"])
