@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import runpy
 import subprocess
 from pathlib import Path
 
@@ -63,3 +64,10 @@ def test_every_script_says_how_it_is_run() -> None:
     scripts = [file for file in FILES if file.endswith(".sh") or file == ".ci/run"]
     assert [file for file in scripts if not (ROOT / file).read_text(encoding="utf-8").startswith("#!")] == []
     assert [file for file in scripts if not (ROOT / file).stat().st_mode & 0o100] == []
+
+
+def test_a_fresh_machine_gets_every_package_that_the_guest_image_is_built_with() -> None:
+    builder = runpy.run_path(str(ROOT / "roles/guest_image/files/build_debian_image.py"))
+    installed = {line.split()[0] for line in (ROOT / "requirements-debian.txt").read_text().splitlines() if line.strip()}
+    # Essential: no Debian is without them.
+    assert {*builder["TOOLS"].values(), *builder["GRUB_PLATFORMS"].values()} - installed - {"tar", "util-linux"} == set()
