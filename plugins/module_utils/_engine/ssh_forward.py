@@ -182,10 +182,12 @@ class SshForward:
         self._wait_until_open()
 
     def _wait_until_open(self) -> None:
-        """Return when the engine answers through the socket. ssh makes the socket once it has logged in: its end, or its socket, is what is waited for."""
+        """Return when the engine answers through the socket, which ssh makes once it has logged in."""
         assert self._process is not None
         deadline = time.monotonic() + self._timeout + 5
-        while not os.path.exists(self.path):
+        problem: OSError | http.client.HTTPException | None = None
+        while not os.path.exists(self.path) or isinstance(problem := self._ping(), ConnectionRefusedError):
+            # ssh binds its socket and listens on it in two steps: until the second it refuses.
             try:
                 self._process.wait(0.01)
             except subprocess.TimeoutExpired:
@@ -195,16 +197,14 @@ class SshForward:
                     ) from None
                 continue
             raise HardshellError(f"docker_host: no connection to {self._destination}: {self.explain()}")
-        problem = self._ping()
-        if problem:
+        if problem is not None:
             # ssh writes down why the other end closed the channel just after closing ours.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(0.2)
-            raise HardshellError(
-                f"docker_host: no engine at {self._destination}:{self._engine_socket}: {self._translate(self._said()) or problem}"
-            )
+            said = self._translate(self._said()) or str(problem) or type(problem).__name__
+            raise HardshellError(f"docker_host: no engine at {self._destination}:{self._engine_socket}: {said}")
 
-    def _ping(self) -> str:
+    def _ping(self) -> OSError | http.client.HTTPException | None:
         connection = http.client.HTTPConnection("engine", timeout=self._timeout)
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.sock.settimeout(self._timeout)
@@ -213,10 +213,10 @@ class SshForward:
             connection.request("GET", "/_ping")
             status = connection.getresponse().status
         except (OSError, http.client.HTTPException) as error:
-            return str(error) or type(error).__name__
+            return error
         finally:
             connection.close()
-        return "" if status == 200 else f"HTTP status {status}"
+        return None if status == 200 else http.client.HTTPException(f"HTTP status {status}")
 
     def _said(self) -> str:
         try:
