@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from xapi_lab import bootstrap, guests, model, operations
 from xapi_lab.call_log import CallLog
@@ -29,6 +29,7 @@ from xapi_lab.tasks import Tasks
 from xapi_lab.values import NULL
 
 _LOG = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Lab:
@@ -120,6 +121,13 @@ class Lab:
         task = self._loop.create_task(self._logged(coroutine))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+    async def to_the_end(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Await work that goes on without its caller: XAPI finishes a call whose client has hung up."""
+        task = self._loop.create_task(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return await asyncio.shield(task)
 
     async def _logged(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         try:

@@ -10,7 +10,9 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
 
 from xapi_lab.config import Config
 from xapi_lab.dispatch import dispatch
@@ -20,7 +22,8 @@ from xapi_lab.http_handlers import raw_vdi
 from xapi_lab.http_handlers.access import NO_CACHE, forbidden, internal_error, page
 from xapi_lab.lab import Lab
 from xapi_lab.tls import server_context
-from xapi_lab.wire import MalformedRequest, Request, jsonrpc, xmlrpc
+from xapi_lab.wire import MalformedRequest, jsonrpc, xmlrpc
+from xapi_lab.wire import Request as Call
 
 _LOG = logging.getLogger(__name__)
 LARGEST_REQUEST = 300 * 1024
@@ -32,6 +35,23 @@ _HANDLERS = {
 }
 
 
+class Request(web.BaseRequest):
+    """A request whose body can be read after its client has hung up: what has arrived counts."""
+
+    def _cancel(self, exc: BaseException) -> None:  # noqa: ARG002
+        self.content.feed_eof()
+
+
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: web.RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> Request:
+    return Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
+
+
 class Server:
     """A lab on a TLS port of loopback."""
 
@@ -40,7 +60,7 @@ class Server:
         self.config = config
         self.lab: Lab
         self.port = 0
-        self._runner: web.AppRunner
+        self._runner: web.ServerRunner
 
     @property
     def url(self) -> str:
@@ -53,9 +73,10 @@ class Server:
         self.port = listening.getsockname()[1]
         self.lab.store.put("port", self.port)
         await self.lab.open(self.url)
-        application = web.Application(client_max_size=2**60)
-        application.router.add_route("*", "/{path:.*}", self._answer)
-        self._runner = web.AppRunner(application, access_log=None, handler_cancellation=True, keepalive_timeout=3600)
+        server = web.Server(
+            self._answer, request_factory=_request, access_log=None, handler_cancellation=True, keepalive_timeout=3600
+        )
+        self._runner = web.ServerRunner(server)
         await self._runner.setup()
         await web.SockSite(self._runner, listening, ssl_context=server_context(self.state_dir)).start()
         if self.config.http_port:
@@ -83,11 +104,13 @@ class Server:
                     raise
         raise AssertionError("not reached")
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         path = request.path.rstrip("/") or "/"
         handler = _HANDLERS.get((request.method, path))
         if handler is not None:
-            return await handler(self.lab, request)
+            return await self.lab.to_the_end(handler(self.lab, request))
         if request.method == "POST":
             return await self._rpc(request, json=path == "/jsonrpc")
         if request.method == "OPTIONS":
@@ -96,7 +119,7 @@ class Server:
             return forbidden()
         return page(501, "Method not implemented", "method not implemented", request.method)
 
-    async def _rpc(self, http_request: web.Request, *, json: bool) -> web.StreamResponse:
+    async def _rpc(self, http_request: web.BaseRequest, *, json: bool) -> web.StreamResponse:
         length = http_request.content_length
         if length is None:
             return internal_error('Http.Http_parse_failure("content-length")')
@@ -106,10 +129,12 @@ class Server:
         while len(body) < length and (more := await http_request.content.read(length - len(body))):
             body += more
         wire = jsonrpc if json else xmlrpc
-        request = Request("", [], "json2" if json else "xml", 0)
+        request = Call("", [], "json2" if json else "xml", 0)
         try:
             request = wire.parse_request(body)
-            answer = self._success(request, await dispatch(self.lab, request.method, request.params))
+            work = dispatch(self.lab, request.method, request.params)
+            waits = request.method.startswith("event.")
+            answer = self._success(request, await (work if waits else self.lab.to_the_end(work)))
         except MalformedRequest as error:
             return internal_error(str(error))
         except XapiError as error:
@@ -124,7 +149,7 @@ class Server:
         return web.Response(body=answer, headers=headers)
 
     @staticmethod
-    def _success(request: Request, value: Any) -> bytes:
+    def _success(request: Call, value: Any) -> bytes:
         if request.style != "xml":
             return jsonrpc.success(request, value)
         return xmlrpc.bare(value) if request.method == "system.listMethods" else xmlrpc.success(value)

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable, Coroutine
+from typing import Any
 from html import escape
 
 from aiohttp import web
@@ -14,9 +16,12 @@ from xapi_lab.errors import XapiError
 from xapi_lab.lab import Lab
 
 NO_CACHE = "no-cache, no-store"
+Handler = Callable[[Lab, web.BaseRequest], Coroutine[Any, Any, web.StreamResponse]]
+Guarded = Callable[[Lab, web.BaseRequest, str], Coroutine[Any, Any, web.StreamResponse]]
+"""A handler that is given the session it works for."""
 
 
-def parameter(request: web.Request, name: str) -> str | None:
+def parameter(request: web.BaseRequest, name: str) -> str | None:
     """A parameter from the query or, failing that, a cookie."""
     return request.query.get(name, request.cookies.get(name))
 
@@ -65,7 +70,7 @@ def not_found() -> web.Response:
     return page(404, "Not Found", "not found", "The requested resource does not exist.")
 
 
-def session_of(lab: Lab, request: web.Request, role: str, name: str) -> str | None:
+def session_of(lab: Lab, request: web.BaseRequest, role: str, name: str) -> str | None:
     """The session that a request comes with, or one made for its basic authentication; None for neither.
 
     Raises RBAC_PERMISSION_DENIED when the account's role is too low. The caller ends sessions that it did not come
@@ -84,10 +89,47 @@ def session_of(lab: Lab, request: web.Request, role: str, name: str) -> str | No
     return session
 
 
-def end_session(lab: Lab, request: web.Request, session: str) -> None:
+def end_session(lab: Lab, request: web.BaseRequest, session: str) -> None:
     """Log out a session that was made for one request."""
     if parameter(request, "session_id") != session:
         lab.sessions.logout(session)
+
+
+def guarded(role: str, name: str) -> Callable[[Guarded], Handler]:
+    """Let in who has at least `role`; `name` is the handler's in XAPI's permissions and realms.
+
+    Without credentials 401; with too low a role 403, and the task that the client made for the request fails
+    (xapi_http.ml). An error that the work raises becomes XAPI's page 500.
+    """
+
+    def guard(work: Guarded) -> Handler:
+        async def handler(lab: Lab, request: web.BaseRequest) -> web.StreamResponse:
+            lab.call_log.record(f"{request.method} {request.path.rstrip('/')}")
+            try:
+                session = session_of(lab, request, role, name)
+            except XapiError as error:
+                _fail_task(lab, request, error)
+                return forbidden()
+            if session is None:
+                return unauthorised(name)
+            try:
+                return await work(lab, request, session)
+            except XapiError as error:
+                _fail_task(lab, request, error)
+                return internal_error(f"{error.code}: [ {'; '.join(error.description[1:])} ]")
+            finally:
+                end_session(lab, request, session)
+                lab.save()
+
+        return handler
+
+    return guard
+
+
+def _fail_task(lab: Lab, request: web.BaseRequest, error: XapiError) -> None:
+    task = parameter(request, "task_id")
+    if task is not None and lab.database.exists("task", task):
+        lab.tasks.fail(task, error.description)
 
 
 def _basic_session(lab: Lab, header: str) -> str | None:

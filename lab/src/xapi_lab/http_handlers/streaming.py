@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: hardshell.xen contributors
+"""What handlers that carry disks and VMs share: a task for the outcome, an answer before the body, the body in chunks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from xapi_lab.calls.registry import Context
+from xapi_lab.errors import XapiError
+from xapi_lab.http_handlers.access import NO_CACHE, parameter
+from xapi_lab.lab import Lab
+from xapi_lab.machines.contract import StorageError
+
+CHUNK = 2**20
+
+
+def task_for(lab: Lab, request: web.BaseRequest, label: str) -> str:
+    """The task that a client made for this request, or a new one."""
+    task = parameter(request, "task_id")
+    if task is not None and lab.database.exists("task", task):
+        lab.tasks.adopt(task)
+        return task
+    return lab.tasks.create(label)
+
+
+def find(lab: Lab, class_name: str, text: str | None) -> str | None:
+    """An object by reference or uuid."""
+    if text is None:
+        return None
+    return text if lab.database.exists(class_name, text) else lab.database.find_uuid(class_name, text)
+
+
+async def early_answer(request: web.BaseRequest, task: str, headers: dict[str, str]) -> web.StreamResponse:
+    """Send status 200 and the headers; what becomes of the request is told by the task alone."""
+    response = web.StreamResponse(
+        headers={**headers, "Cache-Control": NO_CACHE, "task-id": task, "Connection": "close"}
+    )
+    response.force_close()
+    with contextlib.suppress(ConnectionError):  # a client that has hung up may have sent all that is needed
+        await response.prepare(request)
+        await response.write(b"")
+    return response
+
+
+async def end(response: web.StreamResponse) -> web.StreamResponse:
+    """Close an answer, whether or not its client is still there."""
+    with contextlib.suppress(ConnectionError):
+        await response.write_eof()
+    return response
+
+
+async def body(request: web.BaseRequest, context: Context, length: int | None) -> AsyncIterator[bytes]:
+    """The body in chunks, with progress; TASK_CANCELLED when the task is cancelled, StorageError when it is cut off.
+
+    `length`: bytes that have to come, None when the end of the connection is the end of the body.
+    """
+    received, reported = 0, 0
+    cancelled = context.lab.tasks.cancellation(context.task)
+    async for chunk in request.content.iter_chunked(CHUNK):
+        if cancelled is not None and cancelled.is_set():
+            raise XapiError("TASK_CANCELLED", context.task)
+        received += len(chunk)
+        if length and received - reported > length / 100:
+            reported = received
+            context.progress(min(0.99, received / length))
+        yield chunk
+    if length and received < length:
+        raise StorageError(f"the connection was closed after {received} of {length} bytes")
