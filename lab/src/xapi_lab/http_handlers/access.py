@@ -7,8 +7,8 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Coroutine
-from typing import Any
 from html import escape
+from typing import Any
 
 from aiohttp import web
 
