@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from xapi_lab.database import Record, new_uuid
 from xapi_lab.errors import XapiError
 from xapi_lab.machines.contract import Disk, MachineError, MachineSpec, Nic
+from xapi_lab.machines.vif_locking import locking
 from xapi_lab.memory import overhead
 from xapi_lab.values import NULL, now
 
@@ -86,6 +87,12 @@ def nic_spec(lab: Lab, vif: Record) -> Nic:
         "nat" if nat else "private",
         0 if nat else lab.segment_of(uuid),
         lab.address_of(vif["uuid"]) if nat else None,
+        locking(
+            vif["locking_mode"],
+            lab.database.get("network", network, "default_locking_mode"),
+            vif["ipv4_allowed"],
+            vif["ipv6_allowed"],
+        ),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 from xapi_lab.machines.contract import (
@@ -18,6 +19,7 @@ from xapi_lab.machines.contract import (
     StorageError,
     Usage,
 )
+from xapi_lab.machines.vif_locking import may_receive
 
 
 class NoMachines:
@@ -46,35 +48,41 @@ class NoMachines:
             timer.cancel()
 
     async def reset(self, uuid: str) -> None:
-        self._announce(self._known(uuid))
+        self._announce(self.spec(uuid))
 
     async def pause(self, uuid: str) -> None:
-        self._known(uuid)
+        self.spec(uuid)
 
     async def unpause(self, uuid: str) -> None:
-        self._known(uuid)
+        self.spec(uuid)
 
     async def suspend(self, uuid: str, path: Path) -> None:
-        self._known(uuid)
+        self.spec(uuid)
         await self.kill(uuid)
 
     async def resume(self, spec: MachineSpec, path: Path, *, paused: bool = False) -> None:
         await self.start(spec, paused=paused)
 
     async def plug_disk(self, uuid: str, disk: Disk) -> None:
-        self._known(uuid)
+        self.spec(uuid)
 
     async def unplug_disk(self, uuid: str, disk_device: int) -> None:
-        self._known(uuid)
+        self.spec(uuid)
 
     async def plug_nic(self, uuid: str, nic: Nic) -> None:
-        self._known(uuid)
+        self.spec(uuid)
 
     async def unplug_nic(self, uuid: str, nic_device: int) -> None:
-        self._known(uuid)
+        self.spec(uuid)
+
+    async def lock_nic(self, uuid: str, nic: Nic) -> None:
+        spec = self.spec(uuid)
+        nics = tuple(nic if other.device == nic.device else other for other in spec.nics)
+        self._running[uuid] = replace(spec, nics=nics)
+        self._announce(self._running[uuid])
 
     async def change_medium(self, uuid: str, device: int, path: Path | None) -> None:
-        self._known(uuid)
+        self.spec(uuid)
 
     async def adopt(self, spec: MachineSpec) -> bool:
         self._running[spec.uuid] = spec
@@ -82,7 +90,7 @@ class NoMachines:
         return True
 
     async def usage(self, uuid: str) -> Usage:
-        return Usage(memory=self._known(uuid).memory)
+        return Usage(memory=self.spec(uuid).memory)
 
     async def stop_all(self) -> None:
         for uuid in list(self._running):
@@ -91,13 +99,14 @@ class NoMachines:
     async def release(self) -> None:
         await self.stop_all()
 
-    def _known(self, uuid: str) -> MachineSpec:
+    def spec(self, uuid: str) -> MachineSpec:
+        """What a running machine consists of now."""
         if uuid not in self._running:
             raise MachineError(f"machine {uuid} is not running")
         return self._running[uuid]
 
     def _announce(self, spec: MachineSpec) -> None:
-        addresses = {nic.device: (nic.address,) for nic in spec.nics if nic.address}
+        addresses = {nic.device: (nic.address,) for nic in spec.nics if nic.address and may_receive(nic.locking)}
         if addresses:
             self._timers[spec.uuid] = asyncio.get_running_loop().call_later(
                 self._address_delay, self._listener.on_addresses, spec.uuid, addresses

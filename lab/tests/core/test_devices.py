@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 from api_client import GIB, MIB, NULL, Api, Failure
 from xapi_lab.calls.vif import generated_mac
 from xapi_lab.guests import device_name, device_number
+from xapi_lab.machines.vif_locking import Locking
 from xapi_lab.testing import Lab
 
 
@@ -129,6 +132,42 @@ def test_the_default_locking_mode_is_not_changed_under_a_running_vm(api: Api) ->
     api("VM.hard_shutdown", vm)
     api("network.set_default_locking_mode", network, "disabled")
     assert api("network.get_default_locking_mode", network) == "disabled"
+
+
+def test_a_running_vms_nic_is_locked_at_once(lab: Lab, api: Api) -> None:
+    """The lock reaches the machine; what it does there is in tests/machines/test_vif_locking.py."""
+    vm = api.vm("locked")
+    (vif,) = api("VM.get_VIFs", vm)
+    api("VIF.set_ipv4_allowed", vif, ["192.0.2.7"])
+    api("VM.start", vm, False, False)
+    uuid = api("VM.get_uuid", vm)
+
+    def lock() -> Locking:
+        return lab.run(lambda inside: inside.machines.spec(uuid).nics[0].locking)
+
+    own, added = bytes([192, 0, 2, 7]), bytes([192, 0, 2, 8])
+    assert lock() == Locking("unlocked", frozenset({own}))
+    api("VIF.set_locking_mode", vif, "locked")
+    api("VIF.add_ipv4_allowed", vif, "192.0.2.8")
+    api("VIF.set_ipv6_allowed", vif, ["2001:db8::7"])
+    assert lock() == Locking("locked", frozenset({own, added}), frozenset({ip_address("2001:db8::7").packed}))
+    api("VIF.remove_ipv4_allowed", vif, "192.0.2.7")
+    api("VIF.remove_ipv6_allowed", vif, "2001:db8::7")
+    assert lock() == Locking("locked", frozenset({added}))
+
+
+def test_a_guest_on_a_disabled_network_gets_no_address_until_its_nic_is_unlocked(lab: Lab, api: Api) -> None:
+    network = api.nat_network()
+    vm = api.vm("disabled")
+    lab.run(lambda inside: inside.database.set("network", network, "default_locking_mode", "disabled"))
+    try:
+        api("VM.start", vm, False, False)
+        api.wait(lambda: api("VM.get_guest_metrics", vm) != NULL)
+        assert api.addresses(vm) == {}
+        api("VIF.set_locking_mode", api("VM.get_VIFs", vm)[0], "unlocked")
+        assert api.wait(lambda: api.addresses(vm))
+    finally:
+        lab.run(lambda inside: inside.database.set("network", network, "default_locking_mode", "unlocked"))
 
 
 def test_networks(api: Api) -> None:

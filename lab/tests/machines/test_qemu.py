@@ -15,6 +15,7 @@ import pytest
 from conftest import IDLE, POWER_OFF, REBOOT, Listener, disk, press_key, spec
 from xapi_lab.machines.contract import MachineError, Nic
 from xapi_lab.machines.qemu import QemuMachines
+from xapi_lab.machines.vif_locking import Locking
 
 pytestmark = pytest.mark.skipif(
     shutil.which("qemu-system-x86_64") is None, reason="qemu-system-x86_64 is not installed"
@@ -71,6 +72,9 @@ def test_a_machine_with_plugged_devices_is_suspended_resumed_and_adopted(folder:
         data = disk(folder / "e.raw", b"", 1)
         await machines.plug_disk(machine.uuid, data)
         await machines.plug_nic(machine.uuid, nic(1))
+        for mode in ("disabled", "unlocked"):
+            for number, kind in enumerate(("nat", "private")):
+                await machines.lock_nic(machine.uuid, replace(nic(number, kind), locking=Locking(mode)))
         await machines.suspend(machine.uuid, folder / "state")
         assert not await machines.adopt(machine)
 

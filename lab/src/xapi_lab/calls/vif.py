@@ -127,16 +127,34 @@ def _check_addresses(field: str, addresses: list[str], version: int) -> None:
             raise XapiError("INVALID_IP_ADDRESS_SPECIFIED", field)
 
 
+async def _lock(context: Context, vif: str, field: str, value: Any) -> None:
+    """Set a field that VIF locking looks at; a plugged VIF hears of it at once."""
+    context.db.set("VIF", vif, field, value)
+    record = context.db.record("VIF", vif)
+    if not record["currently_attached"]:
+        return
+    uuid = context.db.get("VM", record["VM"], "uuid")
+    try:
+        await context.lab.machines.lock_nic(uuid, guests.nic_spec(context.lab, record))
+    except MachineError as error:
+        raise guests.machine_failure(error) from error
+
+
+@call("VIF.set_locking_mode")
+async def set_locking_mode(context: Context, vif: str, value: str) -> None:
+    await _lock(context, vif, "locking_mode", value)
+
+
 @call("VIF.set_ipv4_allowed")
 async def set_ipv4_allowed(context: Context, vif: str, value: list[str]) -> None:
     _check_addresses("ipv4_allowed", value, 4)
-    context.db.set("VIF", vif, "ipv4_allowed", value)
+    await _lock(context, vif, "ipv4_allowed", value)
 
 
 @call("VIF.set_ipv6_allowed")
 async def set_ipv6_allowed(context: Context, vif: str, value: list[str]) -> None:
     _check_addresses("ipv6_allowed", value, 6)
-    context.db.set("VIF", vif, "ipv6_allowed", value)
+    await _lock(context, vif, "ipv6_allowed", value)
 
 
 @call("VIF.add_ipv4_allowed")
@@ -149,6 +167,18 @@ async def add_ipv4_allowed(context: Context, vif: str, value: str) -> None:
 async def add_ipv6_allowed(context: Context, vif: str, value: str) -> None:
     current = context.db.get("VIF", vif, "ipv6_allowed")
     await set_ipv6_allowed(context, vif, current if value in current else [*current, value])
+
+
+@call("VIF.remove_ipv4_allowed")
+async def remove_ipv4_allowed(context: Context, vif: str, value: str) -> None:
+    kept = [address for address in context.db.get("VIF", vif, "ipv4_allowed") if address != value]
+    await _lock(context, vif, "ipv4_allowed", kept)
+
+
+@call("VIF.remove_ipv6_allowed")
+async def remove_ipv6_allowed(context: Context, vif: str, value: str) -> None:
+    kept = [address for address in context.db.get("VIF", vif, "ipv6_allowed") if address != value]
+    await _lock(context, vif, "ipv6_allowed", kept)
 
 
 async def _configure(context: Context, vif: str, mode: str, address: str, gateway: str) -> None:

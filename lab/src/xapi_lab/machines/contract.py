@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from .vif_locking import Locking
+
 
 class MachineError(Exception):
     """A machine could not do what was asked; the message is for the person who reads the task's error."""
@@ -51,6 +53,8 @@ class Nic:
     """Number of the layer 2 segment of a private network."""
     address: str | None
     """Loopback address reserved for this machine on a `nat` network, such as 127.77.0.2."""
+    locking: Locking = field(default_factory=Locking)
+    """What may pass: from VIF.locking_mode, the network's default and the allowed addresses."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,9 @@ class Machines(Protocol):
     async def plug_nic(self, uuid: str, nic: Nic) -> None: ...
 
     async def unplug_nic(self, uuid: str, nic_device: int) -> None: ...
+
+    async def lock_nic(self, uuid: str, nic: Nic) -> None:
+        """Give a NIC that is plugged the locking that `nic` has, at once."""
 
     async def change_medium(self, uuid: str, device: int, path: Path | None) -> None:
         """Insert a medium into a CD drive; None ejects it."""

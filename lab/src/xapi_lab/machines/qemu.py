@@ -21,6 +21,7 @@ from . import accelerator, command_line, nat, segment
 from .command_line import disk_node, nic_netdev
 from .contract import Disk, MachineError, MachineListener, MachineSpec, Nic, Usage
 from .machine import Machine
+from .vif_locking import lets_through
 
 POWER_BUTTON_SECONDS = 5.0
 """A guest that has not booted far enough loses a press of the button: press again after this time."""
@@ -160,6 +161,8 @@ class QemuMachines:
         machine.nics = {nic.device: nic for nic in spec.nics}
         for nic in spec.nics:
             self._join(nic)
+            if nic.kind == "nat" and nic.locking.mode != "unlocked":
+                await self._set_link(machine, nic)
         await machine.learn_addresses()
 
     def _forget(self, machine: Machine) -> None:
@@ -230,6 +233,7 @@ class QemuMachines:
         await machine.watch_nic(nic)
         try:
             await machine.execute("device_add", properties)
+            await self.lock_nic(uuid, nic)
         except MachineError:
             await self._drop_netdev(machine, nic.device)
             raise
@@ -245,6 +249,20 @@ class QemuMachines:
         nic = machine.nics.pop(device, None)
         if nic is not None:
             self._leave(nic)
+
+    async def lock_nic(self, uuid: str, nic: Nic) -> None:
+        machine = self._running(uuid)
+        machine.nics[nic.device] = nic
+        if nic.kind != "nat":
+            self._segments.lock(nic)
+        else:
+            await self._set_link(machine, nic)
+
+    async def _set_link(self, machine: Machine, nic: Nic) -> None:
+        """Plug a `nat` NIC's cable in or out: user networking cannot filter frames, and nothing else uses its wire."""
+        addresses = [nic.address, nat.guest_address(nic.address)] if nic.address else []
+        up = lets_through(nic.locking, *addresses)
+        await machine.execute("set_link", {"name": nic_netdev(nic.device), "up": up})
 
     async def change_medium(self, uuid: str, device: int, path: Path | None) -> None:
         machine = self._running(uuid)

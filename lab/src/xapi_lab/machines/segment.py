@@ -12,10 +12,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .contract import MachineError, Nic
+from .vif_locking import Locking, may_receive, may_send
 
 LONGEST_PATH = 107
 """Characters of a Unix socket's path (sun_path, less its final NUL)."""
@@ -25,8 +27,16 @@ FRAMES_A_TURN = 64
 _GROUP_BIT = 0x01
 
 
+@dataclass(frozen=True)
+class Port:
+    """Who sits at a port of a switch."""
+
+    mac: bytes
+    locking: Locking
+
+
 class Switch:
-    """One segment: frames go to the port where their destination was seen last, or to all."""
+    """One segment: frames go to the port where their destination was seen last, or to all, as the NICs' locks allow."""
 
     def __init__(self, path: Path) -> None:
         _check_length(path)
@@ -35,16 +45,17 @@ class Switch:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.bind(str(path))
-        self._ports: set[str] = set()
+        self._ports: dict[str, Port] = {}
         self._known: dict[bytes, str] = {}
         asyncio.get_running_loop().add_reader(self._socket, self._pass_on)
 
-    def join(self, port: Path) -> None:
-        self._ports.add(str(port))
+    def join(self, port: Path, mac: str, locking: Locking) -> None:
+        """Let a NIC take part, or change its lock."""
+        self._ports[str(port)] = Port(bytes.fromhex(mac.replace(":", "")), locking)
 
     def leave(self, port: Path) -> None:
         """Forget a NIC, and its socket."""
-        self._ports.discard(str(port))
+        self._ports.pop(str(port), None)
         self._known = {mac: known for mac, known in self._known.items() if known != str(port)}
         port.unlink(missing_ok=True)
 
@@ -63,11 +74,14 @@ class Switch:
                 frame, source = self._socket.recvfrom(LARGEST_FRAME)
             except OSError:
                 return
-            if source not in self._ports or len(frame) < 14:
+            sender = self._ports.get(source)
+            if sender is None or len(frame) < 14 or not may_send(sender.locking, sender.mac, frame):
                 continue
             self._known[frame[6:12]] = source
             destination = self._known.get(frame[:6]) if not frame[0] & _GROUP_BIT else None
-            for port in [destination] if destination else self._ports - {source}:
+            for port in [destination] if destination else self._ports.keys() - {source}:
+                if not may_receive(self._ports[port].locking):
+                    continue
                 # A full or closed port loses the frame, as on any Ethernet.
                 with contextlib.suppress(OSError):
                     self._socket.sendto(frame, port)
@@ -101,7 +115,11 @@ class Segments:
     def join(self, nic: Nic) -> None:
         if nic.segment not in self._switches:
             self._switches[nic.segment] = Switch(self.switch_path(nic.segment))
-        self._switches[nic.segment].join(self.port(nic))
+        self._switches[nic.segment].join(self.port(nic), nic.mac, nic.locking)
+
+    def lock(self, nic: Nic) -> None:
+        """Give a NIC that takes part the locking that `nic` has."""
+        self._switches[nic.segment].join(self.port(nic), nic.mac, nic.locking)
 
     def leave(self, nic: Nic) -> None:
         switch = self._switches.get(nic.segment)
