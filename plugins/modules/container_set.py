@@ -167,6 +167,25 @@ options:
         ready when it has run for two seconds.
     type: int
     default: 300
+  fate:
+    description:
+      - What a failure of one member at run time means. V(independent) leaves it to the restart policy of that member alone. V(shared) takes the whole set
+        through O(fate_reaction).
+      - A member fails when it ends with an error and the engine does not start it again, when it keeps ending (five times within ten minutes), when it
+        cannot be started, or when it is unhealthy. What somebody stops on purpose has not failed, and a deploy that is under way is left alone.
+      - The containers carry it as a label, which the engine can change only by replacing them. The service that acts on it is installed in the VM by
+        P(hardshell.xen.container_host#role); without it V(shared) does nothing.
+    type: str
+    choices: [shared, independent]
+    default: independent
+  fate_reaction:
+    description:
+      - With O(fate=shared), what happens to the set. V(restart) stops it, consumers first, and starts it again, providers first, each once what it links to
+        is healthy; again and again, ever later up to five minutes. V(stop) stops it, consumers first, until the next deploy.
+        V(stop_vm) powers the VM off, so that the pool's high availability starts it again where it can.
+      - Without this option it is V(restart).
+    type: str
+    choices: [restart, stop, stop_vm]
   assume_empty_engine:
     description:
       - In check mode, plan for an engine that holds nothing and speak to none. For a VM that the same run would make, and that is not there yet.
@@ -184,6 +203,7 @@ EXAMPLES = r"""
     docker_ssh_host_key: "{{ vm_host_key }}"
     tenant: acme
     name: shop
+    fate: shared
     containers:
       web:
         image: shop-web:1.4
@@ -250,6 +270,9 @@ container_set:
       type: str
     network:
       description: V(per-link), V(flat) or V(declared).
+      type: str
+    fate:
+      description: C(independent), or C(shared) and the reaction, as C(shared, restart).
       type: str
     members:
       description:
@@ -342,6 +365,8 @@ DEFINITION = ModuleDefinition(
         "remove_orphans": {"type": "bool", "default": True},
         "remove_volumes": {"type": "bool", "default": False},
         "wait_timeout": {"type": "int", "default": 300},
+        "fate": {"type": "str", "choices": ["shared", "independent"], "default": "independent"},
+        "fate_reaction": {"type": "str", "choices": ["restart", "stop", "stop_vm"]},
         "assume_empty_engine": {"type": "bool", "default": False},
     },
     mutually_exclusive=[["containers", "compose_file", "compose"]],

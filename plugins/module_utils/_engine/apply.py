@@ -122,6 +122,7 @@ class Applier:
                 names.ASKED: ",".join(sorted(wanted.spec.asked)),
                 names.IMAGE_ID: wanted.image.id,
                 names.IMAGE_CONFIG: options.inherited_config(dict(wanted.image.config)),
+                **({names.FATE: self.spec.fate} if self.spec.fate else {}),
             }
         )
         return body

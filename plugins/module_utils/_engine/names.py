@@ -15,9 +15,15 @@ LINKS = "hardshell.links"
 TRANSACTION = "hardshell.transaction"
 ASKED = "hardshell.asked"
 FILES = "hardshell.files"
+FATE = "hardshell.fate"
 IMAGE_ID = "hardshell.image-id"
 IMAGE_CONFIG = "hardshell.image-config"
 PREFIX = "hardshell."
+
+# What the label FATE says, by the value of the option fate_reaction. The service of the role container_host reads it.
+REACTIONS = {"restart": "restart", "stop": "stop", "stop_vm": "stop-vm"}
+# A set whose members fail one by one carries no label.
+INDEPENDENT = ""
 
 STAGED = ".new"
 RETIRED = ".old"
@@ -49,3 +55,9 @@ def volume_name(set_name: str, volume: str) -> str:
 def image_volume_name(set_name: str, member: str, path: str) -> str:
     """The volume behind a path that the image declares and the definition does not mount. No declared volume's name holds a dot."""
     return f"{set_name}_{member}.{path.strip('/').replace('/', '-')}"
+
+
+def told_fate(label: str) -> str:
+    """The fate that a label stands for, as a person is told it."""
+    reaction = next((reaction for reaction, value in REACTIONS.items() if value == label), label)
+    return f"shared, {reaction}" if reaction else "independent"

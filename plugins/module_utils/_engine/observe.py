@@ -43,6 +43,7 @@ class Container:
     tenant: str
     member: str
     transaction: str
+    fate: str
     image: str
     image_id: str
     image_config: JSON | None
@@ -193,6 +194,7 @@ def read_container(inspect: JSON, networks: t.Sequence[Network]) -> Container:
         tenant=labels.get(names.TENANT, ""),
         member=labels.get(names.MEMBER, ""),
         transaction=labels.get(names.TRANSACTION, ""),
+        fate=labels.get(names.FATE, names.INDEPENDENT),
         image=config.get("Image") or "",
         # The id that the reference stood for when the container was made: with some image stores the engine reports another kind of id here.
         image_id=labels.get(names.IMAGE_ID) or inspect["Image"],

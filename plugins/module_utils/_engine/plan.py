@@ -194,7 +194,7 @@ def _member_changes(
         ]
     differing = options.differences(wanted.values, current.options, current.asked)
     before, after = show.differences(current.options, wanted.values, differing)
-    _add_identity(wanted, current, before, after)
+    _add_identity(spec, wanted, current, before, after)
     replace_for = [key for key in after if key not in differing]
     update = options.update_body(wanted.values, differing) if differing and not replace_for else None
     if (
@@ -262,8 +262,10 @@ def _member_changes(
     return changes
 
 
-def _add_identity(wanted: Wanted, current: Container, before: dict[str, t.Any], after: dict[str, t.Any]) -> None:
-    """Add what makes a container another one, beside its options: its image, its links and the network it was made in."""
+def _add_identity(
+    spec: SetSpec, wanted: Wanted, current: Container, before: dict[str, t.Any], after: dict[str, t.Any]
+) -> None:
+    """Add what makes a container another one, beside its options: its image, its links, the network it was made in and its fate."""
     if wanted.image.id != current.image_id:
         if wanted.spec.image != current.image:
             before["image"], after["image"] = current.image, wanted.spec.image
@@ -274,6 +276,9 @@ def _add_identity(wanted: Wanted, current: Container, before: dict[str, t.Any], 
         before["links"], after["links"] = list(current.links), list(wanted.links)
     if wanted.network != current.network_mode:
         before["network"], after["network"] = current.network_mode, wanted.network
+    if spec.fate != current.fate:
+        # The engine keeps it as a label, and cannot change the labels of a container that is there.
+        before["fate"], after["fate"] = names.told_fate(current.fate), names.told_fate(spec.fate)
 
 
 def _connection_changes(wanted: Wanted, current: Container, ground: tuple[str, ...]) -> list[Change]:

@@ -79,6 +79,7 @@ def report_set(spec: SetSpec, members: t.Mapping[str, JSON]) -> JSON:
         "tenant": spec.tenant,
         "state": "present" if spec.present else "absent",
         "network": spec.network,
+        "fate": names.told_fate(spec.fate),
         "members": dict(members),
     }
 
@@ -98,6 +99,7 @@ def _read_set(set_name: str, observed: Observed) -> JSON:
         "tenant": next((container.tenant for container in observed.containers), ""),
         "state": "present",
         "network": _network_kind(set_name, current),
+        "fate": names.told_fate(next((container.fate for container in current.values()), names.INDEPENDENT)),
         "members": {member: report_container(container) for member, container in sorted(current.items())},
         "leftovers": [container.name for container in observed.containers if container.staged or container.retired],
     }

@@ -61,7 +61,7 @@ class ArchivedImage:
 
 @dataclass(frozen=True)
 class SetSpec:
-    """A container set as it shall be. ``wait_timeout`` is in seconds."""
+    """A container set as it shall be. ``wait_timeout`` is in seconds. ``fate`` is what happens to the whole when a member fails at run time."""
 
     name: str
     tenant: str
@@ -74,6 +74,7 @@ class SetSpec:
     remove_orphans: bool = True
     remove_volumes: bool = False
     wait_timeout: float = 300.0
+    fate: str = names.INDEPENDENT
     warnings: tuple[str, ...] = ()
 
     def providers(self) -> dict[str, list[str]]:
@@ -141,8 +142,18 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
         remove_orphans=parameters["remove_orphans"],
         remove_volumes=parameters["remove_volumes"],
         wait_timeout=float(parameters["wait_timeout"]),
+        fate=_fate(parameters["fate"], parameters["fate_reaction"]),
         warnings=_warnings(members),
     )
+
+
+def _fate(fate: str, reaction: str | None) -> str:
+    """The reaction of a set that shares one fate, as its label says it."""
+    if fate == "shared":
+        return names.REACTIONS[reaction or "restart"]
+    if reaction is not None:
+        raise OptionError("fate_reaction", reaction, "it goes with fate=shared only")
+    return names.INDEPENDENT
 
 
 def _dns_label(option: str, value: t.Any) -> str:

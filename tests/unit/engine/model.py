@@ -49,6 +49,8 @@ def parameters(containers: dict[str, t.Any] | None = None, **given: t.Any) -> di
         "remove_orphans": True,
         "remove_volumes": False,
         "wait_timeout": 300,
+        "fate": "independent",
+        "fate_reaction": None,
     }
     return {**defaults, **given}
 
@@ -94,6 +96,7 @@ def engine_report(spec: SetSpec, wanted: Wanted, identity: str) -> dict[str, t.A
         names.LINKS: ",".join(wanted.links),
         names.ASKED: ",".join(sorted(wanted.spec.asked)),
         names.IMAGE_ID: wanted.image.id,
+        **({names.FATE: spec.fate} if spec.fate else {}),
     }
     entrypoint = None if body["Entrypoint"] == [""] else body["Entrypoint"]
     config = {

@@ -68,10 +68,11 @@ def definitions(draw: st.DrawFn) -> dict[str, t.Any]:
 
 
 networks = st.sampled_from(["per-link", "flat"])
+fates = st.sampled_from([{}, {"fate": "shared"}, {"fate": "shared", "fate_reaction": "stop_vm"}])
 
 
-def deployed(definition: dict[str, t.Any], network: str) -> Observed:
-    spec = spec_of(definition, network=network)
+def deployed(definition: dict[str, t.Any], network: str, **given: t.Any) -> Observed:
+    spec = spec_of(definition, network=network, **given)
     return after(spec, empty(), plan(spec, empty(), wanted_of(spec)))
 
 
@@ -83,12 +84,17 @@ def test_after_a_deploy_nothing_is_left_to_do(definition: dict[str, t.Any], netw
 
 
 @settings(max_examples=50)
-@given(definitions(), networks, definitions(), networks)
+@given(definitions(), networks, fates, definitions(), networks, fates)
 def test_after_an_update_nothing_is_left_to_do(
-    old: dict[str, t.Any], before: str, new: dict[str, t.Any], network: str
+    old: dict[str, t.Any],
+    before: str,
+    old_fate: dict[str, str],
+    new: dict[str, t.Any],
+    network: str,
+    fate: dict[str, str],
 ) -> None:
-    observed = deployed(old, before)
-    spec = spec_of(new, network=network)
+    observed = deployed(old, before, **old_fate)
+    spec = spec_of(new, network=network, **fate)
     planned = plan(spec, observed, wanted_of(spec))
     now = after(spec, observed, planned)
     assert plan(spec, now, wanted_of(spec)).summaries() == []

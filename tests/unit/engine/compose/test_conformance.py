@@ -44,6 +44,7 @@ def containers(tree: dict[str, t.Any], **source: t.Any) -> dict[str, t.Any]:
     parse(
         {"name": "shop", "tenant": "acme", "state": "present", "wait_timeout": 9, "remove_volumes": False, "images": []}
         | {"pull": "missing", "network": "flat", "recreate": "when_changed", "remove_orphans": True}
+        | {"fate": "independent", "fate_reaction": None}
         | {
             "containers": {
                 name: {k: v for k, v in own.items() if k != "networks"} for name, own in found.containers.items()

@@ -1,0 +1,193 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role container_host on a guest without Python: an sshd in a mount namespace of its own, with a real engine and a systemctl that takes notes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from .conftest import Daemon
+from .test_transport import make_key
+
+pytestmark = pytest.mark.engine
+
+SYSTEMCTL = """#!/bin/sh
+echo "$*" >>{directory}/systemctl
+case $1 in
+    is-enabled | is-active) test -e {directory}/enabled ;;
+    enable) touch {directory}/enabled ;;
+    disable) rm -f {directory}/enabled ;;
+    restart) test "$2" != docker || ! grep -q refused /etc/docker/daemon.json ;;
+esac
+"""
+# What the role writes to must not be this machine's own.
+START = """
+for folder in /etc/docker /etc/systemd/system /opt; do mkdir -p $folder && mount -t tmpfs tmpfs $folder || exit 1; done
+echo '{"log-driver": "journald", "labels": ["kept=yes"]}' >/etc/docker/daemon.json
+exec "$@"
+"""
+PLAYBOOK = """
+- hosts: guest
+  gather_facts: false
+  roles: [hardshell.xen.container_host]
+"""
+
+
+class Guest:
+    """The guest, and the role run on it."""
+
+    def __init__(self, directory: Path, port: int, process: int) -> None:
+        self._directory = directory
+        self._root = Path(f"/proc/{process}/root")
+        self._inventory = {
+            "all": {
+                "hosts": {
+                    "guest": {
+                        "ansible_host": "127.0.0.1",
+                        "ansible_port": port,
+                        "ansible_user": "root",
+                        "ansible_ssh_private_key_file": str(directory / "client"),
+                        "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
+                        "ansible_python_interpreter": "/no/python/in/this/guest",
+                    }
+                }
+            }
+        }
+
+    def converge(self, *flags: str, **variables: t.Any) -> tuple[int, str]:
+        """The number of changed tasks, or -1 for a run that failed; and the output."""
+        self._inventory["all"]["hosts"]["guest"].update(variables)
+        (self._directory / "inventory.json").write_text(json.dumps(self._inventory))
+        (self._directory / "play.yml").write_text(PLAYBOOK)
+        command = [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i",
+            str(self._directory / "inventory.json"),
+        ]
+        environment = {
+            **os.environ,
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self._directory / "cp"),
+            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=5s",
+        }
+        done = subprocess.run(
+            [*command, *flags, str(self._directory / "play.yml")],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        output = done.stdout + done.stderr
+        counted = re.search(r"changed=(\d+)", output)
+        assert counted, output
+        return (int(counted[1]) if done.returncode == 0 else -1), output
+
+    def daemon_json(self) -> dict[str, t.Any]:
+        return t.cast("dict[str, t.Any]", json.loads((self._root / "etc/docker/daemon.json").read_text()))
+
+    def has(self, path: str) -> bool:
+        return (self._root / path).exists()
+
+    def asked_of_systemd(self) -> list[str]:
+        """What systemctl was told since the last time."""
+        notes = self._directory / "systemctl"
+        found = notes.read_text().splitlines() if notes.exists() else []
+        notes.write_text("")
+        return [line for line in found if not line.startswith("is-")]
+
+
+@pytest.fixture
+def guest(daemon: Daemon, tmp_path: Path) -> t.Iterator[Guest]:
+    sshd = shutil.which("sshd", path="/usr/sbin:/sbin:/usr/bin")
+    if not sshd or not shutil.which("ssh") or not shutil.which("docker"):
+        pytest.skip("needs sshd, ssh and Docker's command line")
+    for name in ("host", "client"):
+        make_key(tmp_path / name)
+    shutil.copy(tmp_path / "client.pub", tmp_path / "authorized_keys")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/systemctl").write_text(SYSTEMCTL.format(directory=tmp_path))
+    (tmp_path / "bin/systemctl").chmod(0o755)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    Path("/run/sshd").mkdir(exist_ok=True)
+    settings = {
+        "Port": port,
+        "ListenAddress": "127.0.0.1",
+        "HostKey": tmp_path / "host",
+        "AuthorizedKeysFile": tmp_path / "authorized_keys",
+        "PidFile": "none",
+        "StrictModes": "no",
+        "UsePAM": "no",
+        "PermitRootLogin": "yes",
+        "SetEnv": f'DOCKER_HOST=unix://{daemon.socket} "PATH={tmp_path}/bin:{os.environ["PATH"]}"',
+    }
+    (tmp_path / "config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
+    command = ["unshare", "--mount", "sh", "-c", START, "sh", sshd, "-D", "-e", "-f", str(tmp_path / "config")]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stderr=log)
+    try:
+        deadline = time.monotonic() + 20
+        while "Server listening" not in (tmp_path / "log").read_text():
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.skip(f"sshd does not run here: {(tmp_path / 'log').read_text()[-300:]}")
+            time.sleep(0.05)
+        yield Guest(tmp_path, port, process.pid)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_a_guest_without_python_is_converged(guest: Guest) -> None:
+    announced, _output = guest.converge("--check")
+    assert guest.daemon_json() == {"log-driver": "journald", "labels": ["kept=yes"]}
+    assert not guest.has("opt/hardshell")
+    assert guest.asked_of_systemd() == []
+
+    changed, output = guest.converge()
+    # Check mode cannot announce the restart of the engine, which is a command.
+    assert changed == announced + 1, output
+    assert guest.daemon_json() == {"log-driver": "journald", "labels": ["kept=yes"], "live-restore": True}
+    assert guest.has("opt/hardshell/hardshell-fate.sh")
+    assert guest.has("etc/systemd/system/hardshell-fate.service")
+    assert guest.asked_of_systemd() == [
+        "reload docker",
+        "restart docker",
+        "daemon-reload",
+        "enable --quiet hardshell-fate.service",
+        "restart hardshell-fate.service",
+    ]
+    assert guest.converge()[0] == 0
+    assert guest.asked_of_systemd() == []
+
+    authority = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    more = {
+        "container_host_registry_mirrors": ["https://mirror.example"],
+        "container_host_registry_cas": {"registry.example:5000": authority},
+        "container_host_fate": False,
+    }
+    assert guest.converge(**more)[0] == 4
+    assert guest.daemon_json()["registry-mirrors"] == ["https://mirror.example"]
+    assert guest.has("etc/docker/certs.d/registry.example:5000/ca.crt")
+    assert not guest.has("opt/hardshell/hardshell-fate.sh")
+
+
+def test_an_engine_that_does_not_start_with_its_new_configuration_gets_the_old_one_back(guest: Guest) -> None:
+    before = guest.daemon_json()
+    changed, output = guest.converge(container_host_daemon={"refused": True})
+    assert changed == -1
+    assert "has its old one back" in output
+    assert guest.daemon_json() == before
