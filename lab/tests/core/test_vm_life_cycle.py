@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 from api_client import GIB, MIB, NULL, Api, Failure
+from xapi_lab.memory import overhead
 from xapi_lab.testing import Lab
 
 
@@ -207,3 +208,11 @@ def test_where_expressions(api: Api) -> None:
     assert api("VIF.get_all_where", f'field "VM" = "{vm}"') == api("VM.get_VIFs", vm)
     assert _error(api, "VM.get_all_where", 'field "nope" = "x"') == ["INTERNAL_ERROR", "missing field", "nope", ""]
     assert _error(api, "VM.get_all_where", "garbage (")[0] == "INVALID_VALUE"
+
+
+@pytest.mark.parametrize("total", [0, 3 * MIB, GIB, 2**63 - 1])
+def test_the_most_memory_for_a_vm_leaves_room_for_its_overhead(api: Api, total: int) -> None:
+    vm = api.vm("large", disk=False, nic=False)
+    most = int(api("VM.maximise_memory", vm, total, False))
+    assert most == 0 or most + overhead(most, 1) <= total < most + MIB + overhead(most + MIB, 1)
+    assert most > 0 or total < 8 * MIB

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from xapi_lab import memory
 from xapi_lab.calls.registry import Context, call
 from xapi_lab.errors import XapiError
@@ -106,11 +108,14 @@ async def compute_memory_overhead(context: Context, vm_ref: str) -> int:
 
 @call("VM.maximise_memory")
 async def maximise_memory(context: Context, vm_ref: str, total: int, approximate: bool) -> int:
-    vm = context.db.record("VM", vm_ref)
-    left = total
-    while left > 0 and left + memory.overhead(left, vm["VCPUs_max"]) > total:
-        left -= memory.MIB
-    return left
+    vcpus = context.db.get("VM", vm_ref, "VCPUs_max")
+    steps = range(max(0, -(-total // memory.MIB)))
+    taken = bisect_left(steps, True, key=lambda step: _fits(total - step * memory.MIB, vcpus, total))
+    return max(0, total - taken * memory.MIB)
+
+
+def _fits(size: int, vcpus: int, total: int) -> bool:
+    return size + memory.overhead(size, vcpus) <= total
 
 
 # --- vCPUs
