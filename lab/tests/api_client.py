@@ -59,6 +59,12 @@ class Api:
         response.read()
         return response.status, response.headers
 
+    def get(self, path: str, headers: dict[str, str]) -> http.client.HTTPResponse:
+        """GET a path, over a connection of its own."""
+        connection = http.client.HTTPSConnection(self._lab.host, self._lab.port, context=self._lab.ssl_context)
+        connection.request("GET", path, headers=headers)
+        return connection.getresponse()
+
     def wait(self, condition: Callable[[], Any], seconds: float = 10.0) -> Any:
         """What a condition gives once it is true; looks again at each event."""
         deadline, token = time.monotonic() + seconds, ""

@@ -21,6 +21,7 @@ from xapi_lab.config import Config, ConfigError, with_this_machine
 from xapi_lab.database import Database
 from xapi_lab.faults import Faults, fault_from
 from xapi_lab.machines.contract import Machines, Storage
+from xapi_lab.measurements import Measurements
 from xapi_lab.messages import Messages
 from xapi_lab.no_machines import NoMachines, NoStorage
 from xapi_lab.sessions import Account, Sessions
@@ -61,6 +62,7 @@ class Lab:
         self.machines: Machines
         self.storage: Storage
         self._make_backend()
+        self.measurements = Measurements(self)
         self._addresses: dict[str, str] = self.store.get("addresses", {})
         self._segments: dict[str, int] = self.store.get("segments", {})
 
@@ -76,6 +78,8 @@ class Lab:
         self.database.on_change = self._on_change
         for vm in self.database.refs("VM"):
             await guests.take_over(self, vm)
+        if self.measures:
+            self.background(self.measurements.run())
         self.save()
 
     async def close(self, *, stop_machines: bool) -> None:
@@ -95,6 +99,11 @@ class Lab:
         if self.messages.unsaved:
             self.messages.unsaved = False
             self.store.put("messages", self.messages.dump())
+
+    @property
+    def measures(self) -> bool:
+        """Whether machines are measured all the time; without machines there is little to tell, and it is told when asked."""
+        return self.config.backend != "none"
 
     # --- waiting for changes
 

@@ -18,7 +18,7 @@ from xapi_lab.config import Config
 from xapi_lab.dispatch import dispatch
 from xapi_lab.errors import XapiError
 from xapi_lab.faults import ConnectionCut
-from xapi_lab.http_handlers import raw_vdi
+from xapi_lab.http_handlers import raw_vdi, statistics
 from xapi_lab.http_handlers.access import NO_CACHE, forbidden, internal_error, page
 from xapi_lab.lab import Lab
 from xapi_lab.tls import server_context
@@ -32,6 +32,11 @@ _CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "X-
 _HANDLERS = {
     ("PUT", "/import_raw_vdi"): raw_vdi.import_raw_vdi,
     ("GET", "/export_raw_vdi"): raw_vdi.export_raw_vdi,
+    ("GET", "/rrd_updates"): statistics.rrd_updates,
+    ("GET", "/vm_rrd"): statistics.vm_rrd,
+    ("GET", "/vm_rrds"): statistics.vm_rrd,
+    ("GET", "/host_rrd"): statistics.host_rrd,
+    ("GET", "/host_rrds"): statistics.host_rrd,
 }
 
 

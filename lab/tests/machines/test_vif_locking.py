@@ -187,6 +187,7 @@ def test_the_switch_passes_on_what_the_locks_allow_and_hears_of_changes() -> Non
             sender.send(ipv4("192.0.2.7", payload=b"enabled again"))
             received = [(await other.receive())[34:] for _ in range(3)]
             assert received == [b"own", b"unlocked", b"enabled again"]
+            assert segments.traffic(nics[1]) == (3 * 34 + 24, 34 + 19)
         finally:
             segments.close()
             for port in ports:

@@ -51,11 +51,6 @@ async def call_plugin(context: Context, vm_ref: str, plugin: str, function: str,
     raise XapiError("XENAPI_PLUGIN_FAILURE", "failed to execute fn", text, text)
 
 
-@call("VM.forget_data_source_archives", "VM.record_data_source")
-async def data_source_archives(context: Context, vm_ref: str, data_source: str) -> None:
-    _require(context, vm_ref, "data_source_op")
-
-
 @call("VM.assert_agile")
 async def assert_agile(context: Context, vm_ref: str) -> None:
     db = context.db

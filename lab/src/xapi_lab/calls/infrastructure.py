@@ -299,7 +299,7 @@ async def host_get_management_interface(context: Context, host: str) -> str:
     raise XapiError("HOST_HAS_NO_MANAGEMENT_IP")
 
 
-@call("host.get_data_sources", "SR.get_data_sources")
+@call("SR.get_data_sources")
 async def no_data_sources(context: Context, ref: str) -> list[dict[str, Any]]:
     return []
 

@@ -222,8 +222,3 @@ async def set_has_vendor_device(context: Context, vm_ref: str, value: bool) -> N
     _require(context, vm_ref, "start")
     context.db.set("VM", vm_ref, "has_vendor_device", value)
 
-
-@call("VM.get_data_sources")
-async def get_data_sources(context: Context, vm_ref: str) -> list[dict[str, object]]:
-    _require(context, vm_ref, "data_source_op")
-    return []

@@ -293,7 +293,9 @@ class QemuMachines:
             device = command_line.disk_number(str(block.get("qdev", "")))
             if device is not None:
                 disks[device] = (block["stats"]["rd_bytes"], block["stats"]["wr_bytes"])
-        return Usage(tuple(seconds), memory["base-memory"], {}, disks)
+        # QEMU counts no bytes of user networking.
+        nics = {nic.device: self._segments.traffic(nic) for nic in machine.nics.values() if nic.kind != "nat"}
+        return Usage(tuple(seconds), memory["base-memory"], nics, disks)
 
 
 @contextlib.contextmanager

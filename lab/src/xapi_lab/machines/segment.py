@@ -27,12 +27,14 @@ FRAMES_A_TURN = 64
 _GROUP_BIT = 0x01
 
 
-@dataclass(frozen=True)
+@dataclass
 class Port:
-    """Who sits at a port of a switch."""
+    """Who sits at a port of a switch, and the bytes that went to and came from it."""
 
     mac: bytes
     locking: Locking
+    received: int = 0
+    sent: int = 0
 
 
 class Switch:
@@ -51,7 +53,14 @@ class Switch:
 
     def join(self, port: Path, mac: str, locking: Locking) -> None:
         """Let a NIC take part, or change its lock."""
-        self._ports[str(port)] = Port(bytes.fromhex(mac.replace(":", "")), locking)
+        if str(port) in self._ports:
+            self._ports[str(port)].locking = locking
+        else:
+            self._ports[str(port)] = Port(bytes.fromhex(mac.replace(":", "")), locking)
+
+    def traffic(self, port: Path) -> tuple[int, int]:
+        """Bytes that a NIC received and sent since it joined."""
+        return self._ports[str(port)].received, self._ports[str(port)].sent
 
     def leave(self, port: Path) -> None:
         """Forget a NIC, and its socket."""
@@ -75,7 +84,10 @@ class Switch:
             except OSError:
                 return
             sender = self._ports.get(source)
-            if sender is None or len(frame) < 14 or not may_send(sender.locking, sender.mac, frame):
+            if sender is None or len(frame) < 14:
+                continue
+            sender.sent += len(frame)
+            if not may_send(sender.locking, sender.mac, frame):
                 continue
             self._known[frame[6:12]] = source
             destination = self._known.get(frame[:6]) if not frame[0] & _GROUP_BIT else None
@@ -85,6 +97,7 @@ class Switch:
                 # A full or closed port loses the frame, as on any Ethernet.
                 with contextlib.suppress(OSError):
                     self._socket.sendto(frame, port)
+                    self._ports[port].received += len(frame)
 
 
 class Segments:
@@ -120,6 +133,10 @@ class Segments:
     def lock(self, nic: Nic) -> None:
         """Give a NIC that takes part the locking that `nic` has."""
         self._switches[nic.segment].join(self.port(nic), nic.mac, nic.locking)
+
+    def traffic(self, nic: Nic) -> tuple[int, int]:
+        """Bytes that a NIC received and sent since it joined."""
+        return self._switches[nic.segment].traffic(self.port(nic))
 
     def leave(self, nic: Nic) -> None:
         switch = self._switches.get(nic.segment)
