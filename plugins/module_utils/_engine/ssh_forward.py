@@ -19,6 +19,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import typing as t
@@ -28,6 +29,15 @@ from .._errors import HardshellError, OptionError
 
 ENGINE_SOCKET = "/var/run/docker.sock"
 _HOST_KEY = re.compile(r"(?:ssh-|ecdsa-|sk-)[A-Za-z0-9@.-]+ [A-Za-z0-9+/]+={0,3}(?: .*)?")
+# Runs a program that ends with the process that started it, also when that is killed. Linux only; elsewhere it just runs the program.
+_ENDS_WITH_ITS_PARENT = """\
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
 _KEEPALIVE = ("ServerAliveInterval=10", "ServerAliveCountMax=3")
 
 
@@ -177,7 +187,11 @@ class SshForward:
             os.unlink(self.path)
         with open(self._stderr, "wb") as said:
             self._process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True
+                [sys.executable, "-I", "-S", "-c", _ENDS_WITH_ITS_PARENT, str(os.getpid()), *self.command()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                start_new_session=True,
             )
         self._wait_until_open()
 

@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -25,6 +29,24 @@ while True:
     connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nOK")
     connection.close()
 """
+HOLDS_ITS_SECOND_CONNECTION = """\
+import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[sys.argv.index("-L") + 1].partition(":")[0])
+server.listen()
+ping, _ = server.accept()
+ping.recv(4096)
+ping.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nOK")
+held = [server.accept()]
+server.accept()
+"""
+OPENS_A_FORWARD = """\
+import sys
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.ssh_forward import SshForward
+with SshForward("root@vm", 22, "/var/run/docker.sock", [], None, None, timeout=5) as opened:
+    print(opened.path, flush=True)
+    sys.stdin.read()
+"""
 BINDS_AND_ENDS = """\
 import socket, sys
 server = socket.socket(socket.AF_UNIX)
@@ -33,11 +55,15 @@ sys.exit("the gateway went away")
 """
 
 
-def forward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> SshForward:
+def put_first_in_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     stand_in = tmp_path / "ssh"
     stand_in.write_text(f"#!{sys.executable}\n{program}")
     stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+
+def forward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> SshForward:
+    put_first_in_path(tmp_path, monkeypatch, program)
     return SshForward("root@vm", 22, "/var/run/docker.sock", [], None, None, timeout=5)
 
 
@@ -56,3 +82,24 @@ def test_an_ssh_that_ends_before_it_listens_is_reported_with_its_own_words(
         forward(tmp_path, monkeypatch, BINDS_AND_ENDS),
     ):
         pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent was killed")
+def test_ssh_ends_when_what_started_it_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_first_in_path(tmp_path, monkeypatch, HOLDS_ITS_SECOND_CONNECTION)
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", OPENS_A_FORWARD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+        ) as task,
+        socket.socket(socket.AF_UNIX) as connection,
+    ):
+        assert task.stdout is not None
+        path = task.stdout.readline().strip()
+        connection.settimeout(10)
+        connection.connect(path)
+        task.send_signal(signal.SIGKILL)
+        assert connection.recv(1) == b"", "the connection ends with the ssh that holds it"
