@@ -20,6 +20,7 @@ author:
   - hardshell.xen contributors (@hardshell)
 extends_documentation_fragment:
   - hardshell.xen.xapi
+  - hardshell.xen.vm_settings
   - hardshell.xen.attributes
   - hardshell.xen.attributes.in_controller
   - hardshell.xen.attributes.actiongroup_xapi
@@ -55,14 +56,6 @@ options:
   template:
     description:
       - Name or UUID of the template that a new VM is cloned from. Needed to make a VM, not looked at afterwards.
-    type: str
-  vcpus:
-    description:
-      - Number of virtual CPUs, both at start and at most. A change needs the VM halted. Taken from the template when not given.
-    type: int
-  memory:
-    description:
-      - Size of the memory, as V(1GiB), V(512MiB), V(2GB) or a number of bytes. A change needs the VM halted. Taken from the template when not given.
     type: str
   sr:
     description:
@@ -240,6 +233,24 @@ EXAMPLES = r"""
     wait_for: {address: 10.1.0.0/16, timeout: 300}
   register: made
 
+- name: Make it one of a protected, spread pair with room to grow while it runs
+  hardshell.xen.vm:
+    name: acme-shop
+    tenant: acme
+    vcpus: 2
+    vcpus_max: 4
+    memory: 2GiB
+    memory_static_max: 8GiB
+    cpu_cap: 200
+    group: web
+    ha_restart_priority: restart
+    auto_power_on: true
+    delete_protection: true
+    folder: /acme/web
+    xenstore_data: {vm-data/role: shop}
+    state: running
+    allow_power_cycle: true
+
 - name: Give it more memory, shutting it down for that
   hardshell.xen.vm:
     name: acme-shop
@@ -275,8 +286,33 @@ vm:
     tenant: {description: The tenant that owns it., type: str, returned: success}
     inventory_host: {description: The inventory host that it is., type: str, returned: success}
     power_state: {description: "V(running), V(halted), V(paused) or V(suspended).", type: str, returned: success}
-    vcpus: {description: Number of virtual CPUs., type: int, returned: success}
-    memory: {description: Memory in bytes., type: int, returned: success}
+    vcpus: {description: "Number of virtual CPUs, of a running VM those that it has now.", type: int, returned: success}
+    vcpus_max: {description: Most virtual CPUs that it may have while it runs., type: int, returned: success}
+    cores_per_socket: {description: Virtual CPUs a socket., type: int, returned: success}
+    cpu_weight: {description: Share of the physical CPUs against other VMs., type: int, returned: success}
+    cpu_cap: {description: "The most it may use, in percent of one physical CPU; 0 for no limit.", type: int, returned: success}
+    memory: {description: "Memory in bytes, XAPI's C(memory_dynamic_max).", type: int, returned: success}
+    memory_static_min: {description: Least memory in bytes that it can have without a halt., type: int, returned: success}
+    memory_static_max: {description: Most memory in bytes that it can have without a halt., type: int, returned: success}
+    memory_dynamic_min: {description: Memory in bytes that the pool may take it down to., type: int, returned: success}
+    firmware: {description: "V(bios) or V(uefi).", type: str, returned: success}
+    secure_boot: {description: "Whether Secure Boot is on; V(null) where the pool decides at start.", type: bool, returned: success}
+    vtpm: {description: Whether it has a virtual TPM., type: bool, returned: success}
+    boot_order: {description: "What it boots from, the first first.", type: list, elements: str, returned: success}
+    affinity: {description: Name of the host that it prefers., type: str, returned: success}
+    group: {description: "Name in the pool of the group that it is in, as V(acme/web).", type: str, returned: success}
+    appliance: {description: Name of the appliance that it is in., type: str, returned: success}
+    start_order: {description: Place in the order of starts., type: int, returned: success}
+    start_delay: {description: Seconds to wait after its start., type: int, returned: success}
+    shutdown_delay: {description: Seconds to wait after its shutdown., type: int, returned: success}
+    ha_restart_priority: {description: "V(restart), V(best-effort) or V(none).", type: str, returned: success}
+    auto_power_on: {description: Whether it asks to be started when its host is powered on., type: bool, returned: success}
+    folder: {description: "Its folder, empty where it is in none.", type: str, returned: success}
+    delete_protection: {description: Whether the pool refuses to destroy it., type: bool, returned: success}
+    blocked_operations: {description: "Operations that the pool refuses, with the reasons.", type: dict, returned: success}
+    other_config: {description: "Its C(other_config), without marks and keys that XAPI and options keep.", type: dict, returned: success}
+    platform: {description: "Its C(platform), without keys that XAPI and options keep.", type: dict, returned: success}
+    xenstore_data: {description: Its C(xenstore_data)., type: dict, returned: success}
     host: {description: Name of the host that it runs on., type: str, returned: success}
     addresses: {description: "All addresses the guest reports, in the order of the interfaces.", type: list, elements: str, returned: success}
     address: {description: The address that was waited for; else the first that is not link-local., type: str, returned: success}
@@ -338,6 +374,7 @@ journal:
 from ansible_collections.hardshell.xen.plugins.module_utils._module import ModuleDefinition, run_as_module
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.connection import connection_arguments
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_module import run
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_settings import settings_arguments
 
 DEFINITION = ModuleDefinition(
     argument_spec={
@@ -348,8 +385,7 @@ DEFINITION = ModuleDefinition(
         "uuid": {"type": "str"},
         "description": {"type": "str"},
         "template": {"type": "str"},
-        "vcpus": {"type": "int"},
-        "memory": {"type": "str"},
+        **settings_arguments(),
         "sr": {"type": "str"},
         "disks": {
             "type": "list",

@@ -51,11 +51,6 @@ vms:
   elements: dict
   returned: success
   contains:
-    folder:
-      description: Its folder, empty where it is in none.
-      type: str
-      returned: success
-      sample: /shop/web
     snapshots:
       description: Its snapshots, the oldest first.
       type: list

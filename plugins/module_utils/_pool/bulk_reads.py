@@ -15,7 +15,7 @@ from .session import Session
 
 Records = dict[str, dict[str, t.Any]]
 
-POOL_CLASSES = ("pool", "sr", "network", "host")
+POOL_CLASSES = ("pool", "sr", "network", "host", "vm_group", "vm_appliance")
 
 
 def field_is(field: str, *values: str) -> str:

@@ -17,8 +17,8 @@ from .pool_facts import pool_from_records
 from .session import NULL_REF, Session
 from .snapshot_facts import Snapshot, snapshots_of
 from .vm_facts import Vm
-from .vm_filter import FOLDER, VmFilter
-from .vm_observe import VmReader
+from .vm_filter import VmFilter
+from .vm_observe import Metrics, VmReader
 
 # Up to so many objects are named one by one in a call; above it, whole classes are read. XAPI takes 300 KiB a request.
 NAMED_AT_MOST = 400
@@ -30,14 +30,12 @@ class FleetVm:
     """A VM with what is told of it among many."""
 
     vm: Vm
-    folder: str
     snapshots: tuple[Snapshot, ...]
     marks: t.Mapping[str, str]
 
     def facts(self) -> dict[str, t.Any]:
         return {
             **self.vm.facts(),
-            "folder": self.folder,
             "snapshots": [snapshot.facts() for snapshot in self.snapshots],
             "marks": dict(self.marks),
         }
@@ -66,25 +64,26 @@ def read_fleet(session: Session, wanted: VmFilter) -> tuple[FleetVm, ...]:
 
 
 def _references(records: Records) -> dict[str, list[str]]:
-    """The devices and guest metrics of VMs, by class."""
+    """The devices and metrics of VMs, by class."""
     metrics = [record["guest_metrics"] for record in records.values() if record["guest_metrics"] != NULL_REF]
     return {
         "vbd": [ref for record in records.values() for ref in record["VBDs"]],
         "vif": [ref for record in records.values() for ref in record["VIFs"]],
+        "vm_metrics": [record["metrics"] for record in records.values()],
         "vm_guest_metrics": metrics,
     }
 
 
 def _fleet(records: Records, seen: t.Mapping[str, Records], vdis: Records, snapshots: Records) -> t.Iterator[FleetVm]:
     pool = pool_from_records(seen)
-    metrics = seen.get("vm_guest_metrics", {})
+    own, guest = seen.get("vm_metrics", {}), seen.get("vm_guest_metrics", {})
     for ref, record in records.items():
         reader = VmReader(marks.owner_of_vm(record["other_config"], record["uuid"]) or NOBODY, pool, vdis)
         vbds = _picked(seen.get("vbd", {}), record["VBDs"])
         vifs = _picked(seen.get("vif", {}), record["VIFs"])
+        metrics = Metrics(own.get(record["metrics"], {}), guest.get(record["guest_metrics"], {}))
         yield FleetVm(
-            vm=reader.vm(ref, record, vbds, vifs, metrics.get(record["guest_metrics"], {}), ()),
-            folder=record["other_config"].get(FOLDER, ""),
+            vm=reader.vm(ref, record, vbds, vifs, metrics, ()),
             snapshots=snapshots_of(_picked(snapshots, record["snapshots"])),
             marks={key: text for key, text in record["other_config"].items() if key.startswith(marks.PREFIX)},
         )

@@ -36,14 +36,40 @@ class StorageRepository:
 
 
 @dataclass(frozen=True)
+class Thing:
+    """Any object that is known by its name: an appliance, a group of VMs."""
+
+    ref: str
+    uuid: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Host(Thing):
+    """A member of the pool. ``enabled``: VMs may be started on it."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True)
 class Pool:
-    """One snapshot of what VMs can use. ``hosts`` maps references to names."""
+    """One snapshot of what VMs can use. ``hosts`` maps references to names.
+
+    ``restrictions`` are those of the licence. ``auto_power_on``: it starts VMs that ask for it when a host is powered on.
+    """
 
     networks: tuple[Network, ...] = ()
     storage: tuple[StorageRepository, ...] = ()
     default_storage: str | None = None
     hosts: t.Mapping[str, str] = field(default_factory=dict)
     control_domains: frozenset[str] = frozenset()
+    members: tuple[Host, ...] = ()
+    groups: tuple[Thing, ...] = ()
+    appliances: tuple[Thing, ...] = ()
+    ref: str = ""
+    name: str = ""
+    restrictions: t.Mapping[str, str] = field(default_factory=dict)
+    auto_power_on: bool = False
 
     def network(self, option: str, wanted: str) -> Network:
         """The network of that name or UUID. Raises ``OptionError``."""
@@ -105,8 +131,9 @@ def near_names(wanted: str, names: t.Sequence[str]) -> str:
 
 
 def pool_from_records(records: t.Mapping[str, t.Mapping[str, Record]]) -> Pool:
-    """The pool from the records of the classes ``pool``, ``network``, ``sr`` and ``host``, by reference."""
-    default = next((record["default_SR"] for record in records.get("pool", {}).values()), NULL_REF)
+    """The pool from the records of ``bulk_reads.POOL_CLASSES``, by reference."""
+    own_ref, own = next(iter(records.get("pool", {}).items()), ("", {}))
+    default = own.get("default_SR", NULL_REF)
     storage = tuple(
         StorageRepository(
             ref=ref,
@@ -123,4 +150,25 @@ def pool_from_records(records: t.Mapping[str, t.Mapping[str, Record]]) -> Pool:
     )
     hosts = {ref: record["name_label"] for ref, record in records.get("host", {}).items()}
     control_domains = frozenset(record["control_domain"] for record in records.get("host", {}).values())
-    return Pool(networks, storage, None if default == NULL_REF else default, hosts, control_domains)
+    members = tuple(
+        Host(ref, record["uuid"], record["name_label"], record["enabled"])
+        for ref, record in records.get("host", {}).items()
+    )
+    return Pool(
+        networks,
+        storage,
+        None if default == NULL_REF else default,
+        hosts,
+        control_domains,
+        members=members,
+        groups=_things(records.get("vm_group", {})),
+        appliances=_things(records.get("vm_appliance", {})),
+        ref=own_ref,
+        name=own.get("name_label", ""),
+        restrictions=own.get("restrictions", {}),
+        auto_power_on=own.get("other_config", {}).get("auto_poweron") == "true",
+    )
+
+
+def _things(records: t.Mapping[str, Record]) -> tuple[Thing, ...]:
+    return tuple(Thing(ref, record["uuid"], record["name_label"]) for ref, record in records.items())

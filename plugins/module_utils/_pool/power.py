@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
+import typing as t
 from dataclasses import dataclass
 
+from .._errors import HardshellError
 from .._plan import Change
 
 
@@ -68,6 +70,16 @@ def removal_steps(current: str) -> tuple[PowerStep, ...]:
     if current == "running":
         return (SHUT_DOWN,)
     return () if current == "halted" else (TURN_OFF,)
+
+
+def refuse_blocked(name: str, blocked: t.Mapping[str, str], steps: tuple[PowerStep, ...]) -> None:
+    """Raise ``HardshellError`` for a step that the VM's ``blocked_operations`` forbid."""
+    for step in steps:
+        if step.message in blocked:
+            raise HardshellError(
+                f"state: {step.message} of {name!r} is blocked ({blocked[step.message]}); "
+                f"allow it first, by a task with blocked_operations: {{{step.message}: null}}"
+            )
 
 
 def power_changes(name: str, current: str, steps: tuple[PowerStep, ...], start_at: int = 0) -> list[Change]:

@@ -23,6 +23,7 @@ from .disks import ChangedDisk, NewDisk
 from .drive_plan import NewDrive, RemovedDrive
 from .nics import ChangedNic, NewNic
 from .power import REBOOT, SHUT_DOWN, PowerStep
+from .record_calls import Call
 from .session import Record, Session
 from .sizes import rounded_to_vdi
 from .ssh_host_key import new_ssh_host_key
@@ -31,7 +32,8 @@ from .upload import upload
 from .vdis import attach_vdi, create_vdi, destroy_vdi, gone_already
 from .vm_facts import Disk, Nic, Observed, Remains, Vm
 from .vm_observe import vdi_name
-from .vm_plan import ChangedVm, NewVm, RemovedVm
+from .vm_plan import ChangedPool, ChangedVm, NewVm, RemovedVm
+from .vm_settings import settings_calls, settings_of
 from .vm_spec import VmSpec
 from .xapi_errors import XapiError
 
@@ -49,11 +51,13 @@ class VmPerformer:
         self._session = session
         self._spec = spec
         self._show = show
+        self._pool = observed.pool
         self._cloned_vdis: dict[str, str] = {}
         self._use(observed.vm)
         self._performers: dict[type, t.Callable[[t.Any], None]] = {
             NewVm: self._make_vm,
             ChangedVm: self._change_vm,
+            ChangedPool: self._change_pool,
             RemovedVm: self._remove_vm,
             Remains: self._remove_remains,
             PowerStep: self._take_power_step,
@@ -98,8 +102,8 @@ class VmPerformer:
                 self._call("VIF.destroy", vif, asked="remove an interface of the template")
         if record["is_a_template"]:
             self._run("VM.provision", self._ref, asked=f"provision {spec.name!r}")
-        self._set_vcpus(int(record["VCPUs_max"]), int(record["VCPUs_at_startup"]), new.after.vcpus)
-        self._set_memory(record, new.after.memory)
+        present = settings_of(record, {}, {}, self._pool)
+        self._send(settings_calls(present, new.after.settings, running=False))
         self._call("VM.remove_from_other_config", self._ref, marks.MAKING)
 
     def _clone(self, template: str, asked: str) -> str:
@@ -150,34 +154,18 @@ class VmPerformer:
             self._call("VM.set_name_label", self._ref, after.name)
         if before.description != after.description:
             self._call("VM.set_name_description", self._ref, after.description)
-        sizes = (before.vcpus, before.memory) != (after.vcpus, after.memory)
-        if sizes or before.memory_settled != after.memory_settled:
-            record: Record = self._call("VM.get_record", self._ref)
-            self._set_vcpus(int(record["VCPUs_max"]), int(record["VCPUs_at_startup"]), after.vcpus)
-            self._set_memory(record, after.memory)
+        self._send(changed.calls)
 
     def _set_other_config(self, key: str, value: str) -> None:
         self._call("VM.remove_from_other_config", self._ref, key)
         self._call("VM.add_to_other_config", self._ref, key, value)
 
-    def _set_vcpus(self, maximum: int, at_startup: int, wanted: int) -> None:
-        """XAPI holds that those at start are never more than the maximum, at each moment."""
-        asked = f"set vcpus to {wanted}"
-        if at_startup > wanted:
-            self._call("VM.set_VCPUs_at_startup", self._ref, wanted, asked=asked)
-        if maximum != wanted:
-            self._call("VM.set_VCPUs_max", self._ref, wanted, asked=asked)
-        if at_startup < wanted:
-            self._call("VM.set_VCPUs_at_startup", self._ref, wanted, asked=asked)
+    def _send(self, calls: t.Iterable[Call]) -> None:
+        for call in calls:
+            self._call(call.method, *call.on(self._ref), asked=call.asked)
 
-    def _set_memory(self, record: Record, wanted: int) -> None:
-        limits = ("memory_static_max", "memory_dynamic_min", "memory_dynamic_max")
-        if all(int(record[limit]) == wanted for limit in limits):
-            return
-        least = min(int(record["memory_static_min"]), wanted)
-        self._call(
-            "VM.set_memory_limits", self._ref, least, wanted, wanted, wanted, asked=f"set memory to {wanted} bytes"
-        )
+    def _change_pool(self, changed: ChangedPool) -> None:
+        self._send(changed.calls)
 
     def _remove_vm(self, removed: RemovedVm) -> None:
         for disk in removed.vm.disks:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from . import marks
 from .pool_facts import Pool
+from .vm_settings import Settings
 
 # Stands in a plan for the public key that nobody knows before it is made.
 KEY_TO_BE_MADE = "to be made"
@@ -95,9 +96,7 @@ class Vm:
     owner: marks.Owner | None
     power_state: str = "halted"
     description: str = ""
-    vcpus: int = 1
-    memory: int = 0
-    memory_settled: bool = True
+    settings: Settings = field(default_factory=Settings)
     tags: tuple[str, ...] = ()
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
@@ -131,8 +130,7 @@ class Vm:
             "tenant": self.owner.tenant if self.owner else None,
             "inventory_host": self.owner.host if self.owner else None,
             "power_state": self.power_state,
-            "vcpus": self.vcpus,
-            "memory": self.memory,
+            **self.settings.facts(),
             "host": self.host,
             "addresses": list(self.addresses),
             "address": address or (reachable[0] if reachable else None),
@@ -161,8 +159,7 @@ class Template:
     name: str
     uuid: str
     ref: str
-    vcpus: int = 1
-    memory: int = 0
+    settings: Settings = field(default_factory=Settings)
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
 

@@ -24,6 +24,7 @@ from .pool_facts import Pool, near_names, one_named, pool_from_records
 from .session import NULL_REF, Record, Session
 from .vm_facts import Disk, Drive, Nic, Observed, Remains, Template, Vm
 from .vm_identity import find_ours, find_to_adopt, is_half_made
+from .vm_settings import settings_of
 from .vm_spec import VmSpec
 
 
@@ -44,6 +45,7 @@ def observe(session: Session, spec: VmSpec) -> Observed:
     watched = [*POOL_CLASSES]
     if record is not None:
         watched += [f"vbd/{vbd}" for vbd in record["VBDs"]] + [f"vif/{vif}" for vif in record["VIFs"]]
+        watched.append(f"vm_metrics/{record['metrics']}")
         if record["guest_metrics"] != NULL_REF:
             watched.append(f"vm_guest_metrics/{record['guest_metrics']}")
     for other in half_made.values():
@@ -60,7 +62,7 @@ def observe(session: Session, spec: VmSpec) -> Observed:
 
     vm = None
     if ref is not None and record is not None:
-        metrics = next(iter(seen.get("vm_guest_metrics", {}).values()), {})
+        metrics = Metrics(_only(seen.get("vm_metrics", {})), _only(seen.get("vm_guest_metrics", {})))
         snapshot_records = records_where(session, "VM", field_is("_ref", *snapshots)) if snapshots else {}
         taken = tuple(reader.remains(snapshot, each, snapshot_vbds) for snapshot, each in snapshot_records.items())
         vm = reader.vm(ref, record, vbds, seen.get("vif", {}), metrics, taken)
@@ -123,8 +125,7 @@ def _read_template(session: Session, reader: VmReader, wanted: str) -> Template:
         name=record["name_label"],
         uuid=record["uuid"],
         ref=ref,
-        vcpus=int(record["VCPUs_max"]),
-        memory=int(record["memory_static_max"]),
+        settings=settings_of(record, {}, {}, reader.pool),
         disks=tuple(inside.disks(seen.get("vbd", {}).values())),
         nics=tuple(inside.nics(seen.get("vif", {}), {})),
     )
@@ -132,6 +133,17 @@ def _read_template(session: Session, reader: VmReader, wanted: str) -> Template:
 
 def _is_template(record: Record) -> bool:
     return record["is_a_template"] and not record["is_a_snapshot"] and marks.MAKING not in record["other_config"]
+
+
+class Metrics(t.NamedTuple):
+    """What the pool (``VM_metrics``) and the guest (``VM_guest_metrics``) tell of a running VM. Empty where they tell nothing."""
+
+    own: Record
+    guest: Record
+
+
+def _only(records: Records) -> Record:
+    return next(iter(records.values()), {})
 
 
 class VmReader:
@@ -149,25 +161,22 @@ class VmReader:
         self._network_names = {network.ref: network.name for network in pool.networks}
 
     def vm(
-        self, ref: str, record: Record, vbds: Records, vifs: Records, metrics: Record, snapshots: tuple[Remains, ...]
+        self, ref: str, record: Record, vbds: Records, vifs: Records, metrics: Metrics, snapshots: tuple[Remains, ...]
     ) -> Vm:
         other_config = record["other_config"]
         own_vbds = {each: vbd for each, vbd in vbds.items() if vbd["VM"] == ref}
         disks = self.disks(own_vbds.values(), own_vbds)
         drive_disk = next((disk for disk in disks if disk.ours and disk.name == marks.CONFIG_DRIVE_DISK), None)
-        memory = int(record["memory_static_max"])
+        guest = metrics.guest
         return Vm(
             name=record["name_label"],
             owner=marks.owner_of_vm(other_config, record["uuid"]),
             power_state=record["power_state"].lower(),
             description=record["name_description"],
-            vcpus=int(record["VCPUs_max"]),
-            memory=memory,
-            memory_settled=memory == int(record["memory_dynamic_max"]) == int(record["memory_dynamic_min"])
-            and int(record["VCPUs_max"]) == int(record["VCPUs_at_startup"]),
+            settings=settings_of(record, metrics.own, guest, self.pool),
             tags=tuple(sorted(record["tags"])),
             disks=tuple(disk for disk in disks if disk is not drive_disk),
-            nics=tuple(self.nics(vifs, metrics.get("networks", {}) if record["power_state"] == "Running" else {})),
+            nics=tuple(self.nics(vifs, guest.get("networks", {}) if record["power_state"] == "Running" else {})),
             drive=_drive(drive_disk, other_config),
             ssh_host_key=other_config.get(marks.SSH_HOST_KEY),
             host=self.pool.hosts.get(record["resident_on"]),
@@ -175,7 +184,7 @@ class VmReader:
             ref=ref,
             making=marks.MAKING in other_config,
             is_template=record["is_a_template"],
-            has_drivers=bool(metrics.get("PV_drivers_detected")) or metrics.get("can_use_hotplug_vbd") == "yes",
+            has_drivers=bool(guest.get("PV_drivers_detected")) or guest.get("can_use_hotplug_vbd") == "yes",
             snapshots=snapshots,
         )
 

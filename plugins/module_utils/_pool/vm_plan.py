@@ -17,9 +17,13 @@ from . import marks
 from .disks import plan_disks
 from .drive_plan import plan_drive
 from .nics import plan_nics
-from .power import START, power_changes, power_steps, removal_steps, restart_steps
-from .sizes import shown
+from .pool_facts import Pool
+from .power import START, SUSPEND, power_changes, power_steps, refuse_blocked, removal_steps, restart_steps
+from .record_calls import Call
+from .vm_availability import pool_power_on_calls
 from .vm_facts import Disk, Observed, Remains, Template, Vm
+from .vm_keys import DESTROY, keys_calls
+from .vm_settings import settings_after, settings_calls, settings_halt_for, settings_in, settings_of_clone
 from .vm_spec import VmSpec
 
 
@@ -48,6 +52,14 @@ class ChangedVm:
     before: Vm
     after: Vm
     adopted: bool
+    calls: tuple[Call, ...]
+
+
+@dataclass(frozen=True)
+class ChangedPool:
+    """What the pool itself must be set to for what the VM asks of it."""
+
+    calls: tuple[Call, ...]
 
 
 @dataclass(frozen=True)
@@ -58,11 +70,12 @@ class RemovedVm:
 def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
     """The plan for one VM. Raises ``HardshellError`` for what cannot be done, so before anything is changed."""
     if spec.state == "absent":
-        return _plan_absent(observed)
-    first, vm = _plan_own(spec, observed)
+        return _plan_absent(spec, observed)
+    before, after = _own(spec, observed)
+    vm = before if before is not None and not before.making else after
     disks = plan_disks(spec, vm, observed.pool, observed.loose_disks)
     nics = plan_nics(spec, vm, observed.pool)
-    halt_for = [*_halt_for_own(spec, vm), *disks.halt_for, *nics.halt_for]
+    halt_for = [*settings_halt_for(vm.settings, after.settings, vm.power_state), *disks.halt_for, *nics.halt_for]
     halts_anyway = spec.state == "halted" or (spec.state == "restarted" and bool(halt_for))
     drive = plan_drive(spec, vm, disks.disks, observed.pool, will_halt=halts_anyway or bool(halt_for))
     halt_for += drive.halt_for
@@ -78,11 +91,17 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
     up = power_steps(middle, final)
     if spec.state == "restarted":
         up = (START,) if down else restart_steps(middle)
+    refuse_blocked(spec.name, vm.settings.keys.blocked, down)
+    refuse_blocked(spec.name, after.settings.keys.blocked, up)
+    if after.settings.boot.vtpm and SUSPEND in up:
+        raise OptionError("state", spec.state, f"{spec.name!r} has a virtual TPM, and XAPI suspends no VM with one")
+    first = _own_change(spec, observed, before, after, running=vm.power_state == "running" and not down)
     changes = [
         *_leftovers(observed),
         *([first] if first and isinstance(first.payload, NewVm) else []),
         *power_changes(spec.name, vm.power_state, down),
         *([first] if first and not isinstance(first.payload, NewVm) else []),
+        *_pool_changes(spec, observed),
         *disks.changes,
         *nics.changes,
         *drive.changes,
@@ -90,20 +109,22 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
     ]
     stopped = bool(down) or final != "running"
     after = replace(
-        vm,
+        after,
         disks=disks.disks,
         nics=tuple(replace(nic, addresses=()) for nic in nics.nics) if stopped else nics.nics,
         drive=drive.drive,
         ssh_host_key=drive.ssh_host_key,
         power_state=final,
         host=vm.host if final in ("running", "paused") else None,
+        settings=settings_in(
+            after.settings, started=bool(down) or vm.power_state != "running", running=final == "running"
+        ),
     )
-    after = _own_after(spec, after)
     return Outcome(_rendered(changes, observed.vm, after), after, disks.warnings + drive.warnings)
 
 
-def _plan_own(spec: VmSpec, observed: Observed) -> tuple[Change | None, Vm]:
-    """The change of the VM itself, and the VM that the plans of its devices start from."""
+def _own(spec: VmSpec, observed: Observed) -> tuple[Vm | None, Vm]:
+    """The VM as it is, None for one that is to be made, and as it is to be but for its devices and its power state."""
     vm = observed.vm
     if vm is None:
         if spec.template is None or observed.template is None:
@@ -112,33 +133,41 @@ def _plan_own(spec: VmSpec, observed: Observed) -> tuple[Change | None, Vm]:
                 spec.template,
                 f"the VM {spec.name!r} is not there yet, and needs a template to be made from",
             )
-        vm = _from_template(spec, observed.template)
-        return _creation(spec, NewVm(observed.template, None, vm)), vm
+        return None, _own_after(spec, _from_template(spec, observed.template), observed.pool)
+    after = _own_after(spec, vm, observed.pool)
     if vm.making:
-        finished = replace(
-            _own_after(spec, vm),
-            making=False,
-            is_template=False,
-            nics=vm.nics if spec.networks is None else (),
-        )
-        return _creation(spec, NewVm(None, vm, finished)), finished
-    after = _own_after(spec, vm)
-    before_shown, after_shown = _own_shown(vm), _own_shown(after)
+        nics = vm.nics if spec.networks is None else ()
+        after = replace(after, making=False, is_template=False, nics=nics)
+    return vm, after
+
+
+def _own_change(spec: VmSpec, observed: Observed, before: Vm | None, after: Vm, *, running: bool) -> Change | None:
+    """The change of the VM itself, which is to be made where ``before`` is None or unfinished. ``running``: it runs meanwhile."""
+    if before is None or before.making:
+        return _creation(spec, observed.template, before, after)
+    before_shown, after_shown = _own_shown(before), _own_shown(after)
     changed = [key for key in after_shown if before_shown[key] != after_shown[key]]
-    if not changed and not observed.adopting and vm.memory_settled:
-        return None, vm
-    if not vm.memory_settled and not changed and not observed.adopting and spec.memory is None and spec.vcpus is None:
-        return None, vm
-    change = Change(
+    calls = settings_calls(before.settings, after.settings, running=running)
+    if not changed and not calls and not observed.adopting:
+        return None
+    return Change(
         "vm",
         "adopt" if observed.adopting else "update",
         "vm",
         spec.name,
-        {key: before_shown[key] for key in changed} or {"owner": vm.owner and str(vm.owner)},
+        {key: before_shown[key] for key in changed} or {"owner": before.owner and str(before.owner)},
         {key: after_shown[key] for key in changed} or {"owner": str(spec.owner)},
-        payload=ChangedVm(vm, after, observed.adopting),
+        payload=ChangedVm(before, after, observed.adopting, calls),
     )
-    return change, vm
+
+
+def _pool_changes(spec: VmSpec, observed: Observed) -> list[Change]:
+    """A VM that is to be started at power-on needs the pool to start any."""
+    pool = observed.pool
+    if not spec.settings.availability.auto_power_on or pool.auto_power_on:
+        return []
+    was, will = {"auto_power_on": False}, {"auto_power_on": True}
+    return [Change("pool", "update", "pool", pool.name, was, will, payload=ChangedPool(pool_power_on_calls(pool.ref)))]
 
 
 def _from_template(spec: VmSpec, template: Template) -> Vm:
@@ -149,29 +178,30 @@ def _from_template(spec: VmSpec, template: Template) -> Vm:
     nics = (
         () if spec.networks is not None else tuple(replace(nic, vif=None, uuid=None, mac=None) for nic in template.nics)
     )
-    vm = Vm(spec.name, spec.owner, vcpus=template.vcpus, memory=template.memory, disks=disks, nics=nics)
-    return _own_after(spec, vm)
+    return Vm(spec.name, spec.owner, settings=settings_of_clone(template.settings), disks=disks, nics=nics)
 
 
-def _own_after(spec: VmSpec, vm: Vm) -> Vm:
+def _own_after(spec: VmSpec, vm: Vm, pool: Pool) -> Vm:
     return replace(
         vm,
         name=spec.name,
         owner=spec.owner,
         description=vm.description if spec.description is None else spec.description,
-        vcpus=spec.vcpus or vm.vcpus,
-        memory=spec.memory or vm.memory,
+        settings=settings_after(spec.settings, spec.owner.tenant, vm.settings, pool),
         tags=marks.tags_of(spec.owner.tenant, spec.tags, vm.tags),
-        memory_settled=vm.memory_settled or spec.memory is not None or spec.vcpus is not None,
     )
 
 
-def _creation(spec: VmSpec, new: NewVm) -> Change:
-    after = _own_shown(new.after)
-    if new.template:
-        after["template"] = new.template.name
-    reason = "an interrupted run left it unfinished" if new.unfinished else ""
-    return Change("vm", "create", "vm", spec.name, None, after, reason=reason, payload=new)
+def _creation(spec: VmSpec, template: Template | None, unfinished: Vm | None, after: Vm) -> Change:
+    shown = _own_shown(after)
+    reason = "an interrupted run left it unfinished" if unfinished else ""
+    if unfinished is None and template is not None:
+        given = template.settings.facts()
+        always = ("vcpus", "memory")
+        shown = {key: value for key, value in shown.items() if key in always or key not in given or given[key] != value}
+        shown["template"] = template.name
+    new = NewVm(None if unfinished else template, unfinished, after)
+    return Change("vm", "create", "vm", spec.name, None, shown, reason=reason, payload=new)
 
 
 def _own_shown(vm: Vm) -> dict[str, t.Any]:
@@ -179,22 +209,9 @@ def _own_shown(vm: Vm) -> dict[str, t.Any]:
         "name": vm.name,
         "description": vm.description,
         "owner": vm.owner and str(vm.owner),
-        "vcpus": vm.vcpus,
-        "memory": vm.memory,
+        **vm.settings.facts(),
         "tags": list(vm.tags),
     }
-
-
-def _halt_for_own(spec: VmSpec, vm: Vm) -> list[str]:
-    """Why the VM itself must be halted; asked before its own change is applied to ``vm``."""
-    reasons = []
-    if spec.vcpus is not None and spec.vcpus != vm.vcpus:
-        reasons.append(f"vcpus changes from {vm.vcpus} to {spec.vcpus}")
-    if spec.memory is not None and spec.memory != vm.memory:
-        reasons.append(f"memory changes from {shown(vm.memory)} to {shown(spec.memory)}")
-    if not vm.memory_settled and not reasons and (spec.vcpus is not None or spec.memory is not None):
-        reasons.append("its memory or vCPUs have a range, which becomes one number")
-    return reasons
 
 
 def _leftovers(observed: Observed) -> list[Change]:
@@ -207,12 +224,15 @@ def _leftovers(observed: Observed) -> list[Change]:
     return changes
 
 
-def _plan_absent(observed: Observed) -> Outcome:
+def _plan_absent(spec: VmSpec, observed: Observed) -> Outcome:
     changes: list[Change] = []
     warnings: list[str] = []
     vm = observed.vm
     if vm is not None:
-        changes += power_changes(vm.name, vm.power_state, removal_steps(vm.power_state))
+        changes += _unprotected(spec, vm)
+        down = removal_steps(vm.power_state)
+        refuse_blocked(vm.name, vm.settings.keys.blocked, down)
+        changes += power_changes(vm.name, vm.power_state, down)
         changes.append(Change("vm", "delete", "vm", vm.name, _own_shown(vm), None, payload=RemovedVm(vm)))
         held = [*vm.disks, *([vm.drive.disk] if vm.drive.disk else [])]
         for disk in held:
@@ -225,6 +245,22 @@ def _plan_absent(observed: Observed) -> Outcome:
     changes += [_remains_deleted(each, "an interrupted run left this clone") for each in observed.half_made]
     changes += [_loose_deleted(disk) for disk in observed.loose_disks if not disk.keep]
     return Outcome(_rendered(changes, vm, None), None, tuple(warnings))
+
+
+def _unprotected(spec: VmSpec, vm: Vm) -> list[Change]:
+    """What lifts the protection of a VM that is to go. Raises ``OptionError`` unless that was asked for by name."""
+    keys = vm.settings.keys
+    if DESTROY not in keys.blocked:
+        return []
+    wanted = spec.settings.keys
+    if wanted.delete_protection is not False and wanted.blocked.get(DESTROY, "") is not None:
+        expected = f"the VM {vm.name!r} is protected ({keys.blocked[DESTROY]}); give delete_protection: false with it"
+        raise OptionError("state", "absent", expected)
+    blocked = {operation: why for operation, why in keys.blocked.items() if operation != DESTROY}
+    calls = tuple(keys_calls(keys, replace(keys, blocked=blocked)))
+    payload = ChangedVm(vm, vm, adopted=False, calls=calls)
+    was, will = {"delete_protection": True}, {"delete_protection": False}
+    return [Change("protection", "update", "vm", vm.name, was, will, payload=payload)]
 
 
 def _stays(disk: Disk, *, unfinished: bool) -> str:

@@ -13,13 +13,13 @@ import ipaddress
 import json
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .._errors import OptionError
 from . import marks
-from .sizes import MIB, parse_size, rounded_to_vdi
+from .sizes import parse_size, rounded_to_vdi
+from .vm_settings import SettingsSpec, settings_spec
 
-MINIMUM_MEMORY = 16 * MIB
 IpNetwork = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]  # noqa: UP007  # read by pylint as Python 3.8
 
 
@@ -89,8 +89,7 @@ class VmSpec:
     uuid: str | None = None
     description: str | None = None
     template: str | None = None
-    vcpus: int | None = None
-    memory: int | None = None
+    settings: SettingsSpec = field(default_factory=SettingsSpec)
     sr: str | None = None
     disks: tuple[DiskSpec, ...] = ()
     networks: tuple[NicSpec, ...] | None = None
@@ -120,8 +119,7 @@ def vm_spec(parameters: t.Mapping[str, t.Any]) -> VmSpec:
         uuid=parameters["uuid"] or None,
         description=parameters["description"],
         template=parameters["template"] or None,
-        vcpus=_vcpus(parameters["vcpus"]),
-        memory=_memory(parameters["memory"]),
+        settings=settings_spec(parameters),
         sr=parameters["sr"] or None,
         disks=_disks(parameters["disks"] or []),
         networks=None if parameters["networks"] is None else _nics(parameters["networks"]),
@@ -170,21 +168,6 @@ def _dns_label(option: str, value: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
         raise OptionError(option, value, "give a DNS label: lower-case letters, digits and inner hyphens, at most 63")
     return value
-
-
-def _vcpus(value: int | None) -> int | None:
-    if value is not None and not 1 <= value <= 64:
-        raise OptionError("vcpus", value, "give a number from 1 to 64")
-    return value
-
-
-def _memory(value: str | None) -> int | None:
-    if value is None or value == "":
-        return None
-    size = parse_size("memory", value)
-    if size < MINIMUM_MEMORY:
-        raise OptionError("memory", value, "a guest needs at least 16MiB; was a unit left out?")
-    return size
 
 
 def _seconds(option: str, value: int) -> int:

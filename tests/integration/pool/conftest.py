@@ -67,6 +67,32 @@ class Pool:
         assert messages[0] == messages[1]
         return messages[0]
 
+    def four_steps(self, module: str, **arguments: t.Any) -> dict[str, t.Any]:
+        """Check, check, real, real: what is announced is what is done, and once done there is nothing more to do."""
+        before = self.contents()
+        announced = self.ok(module, check=True, **arguments)
+        assert announced["changed"]
+        assert announced["diff"]["before"] != announced["diff"]["after"]
+        assert self.mutating_calls() == {}
+        again = self.ok(module, check=True, **arguments)
+        assert again["changes"] == announced["changes"]
+        assert self.contents() == before
+
+        done = self.ok(module, **arguments)
+        assert done["changed"]
+        assert done["changes"] == announced["changes"]
+        assert done["diff"] == announced["diff"]
+        returned = next(key for key in ("vm", "image") if key in done)
+        assert (announced[returned] or {}).keys() == (done[returned] or {}).keys()
+
+        unchanged = self.ok(module, **arguments)
+        assert not unchanged["changed"]
+        assert unchanged["changes"] == []
+        assert unchanged["diff"] == {"before": "", "after": ""}
+        assert unchanged[returned] == done[returned]
+        assert self.mutating_calls() == {}
+        return done
+
     def _run_action(self, module: str, arguments: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
         task = MagicMock(
             args=arguments,

@@ -15,35 +15,8 @@ if t.TYPE_CHECKING:
     from conftest import Pool
 
 
-def four_steps(pool: Pool, module: str, **arguments: t.Any) -> dict[str, t.Any]:
-    """Check, check, real, real: what is announced is what is done, and once done there is nothing more to do."""
-    before = pool.contents()
-    announced = pool.ok(module, check=True, **arguments)
-    assert announced["changed"]
-    assert announced["diff"]["before"] != announced["diff"]["after"]
-    assert pool.mutating_calls() == {}
-    again = pool.ok(module, check=True, **arguments)
-    assert again["changes"] == announced["changes"]
-    assert pool.contents() == before
-
-    done = pool.ok(module, **arguments)
-    assert done["changed"]
-    assert done["changes"] == announced["changes"]
-    assert done["diff"] == announced["diff"]
-    returned = next(key for key in ("vm", "image") if key in done)
-    assert (announced[returned] or {}).keys() == (done[returned] or {}).keys()
-
-    unchanged = pool.ok(module, **arguments)
-    assert not unchanged["changed"]
-    assert unchanged["changes"] == []
-    assert unchanged["diff"] == {"before": "", "after": ""}
-    assert unchanged[returned] == done[returned]
-    assert pool.mutating_calls() == {}
-    return done
-
-
 def test_vm(pool: Pool, shop: dict[str, t.Any]) -> None:
-    made = four_steps(pool, "vm", **shop, wait_for={"address": "127.0.0.0/8", "timeout": 30})["vm"]
+    made = pool.four_steps("vm", **shop, wait_for={"address": "127.0.0.0/8", "timeout": 30})["vm"]
     assert made["power_state"] == "running"
     assert made["address"].startswith("127.")
     assert made["ssh_host_key"].startswith("ssh-ed25519 ")
@@ -60,7 +33,7 @@ def test_vm(pool: Pool, shop: dict[str, t.Any]) -> None:
         {"name": "front", "network": "Host internal management network"},
         {"name": "back", "network": "Host internal management network", "mac": "02:00:00:00:00:01"},
     ]
-    changed = four_steps(pool, "vm", **shop)["vm"]
+    changed = pool.four_steps("vm", **shop)["vm"]
     assert changed["power_state"] == "running"
     assert (changed["vcpus"], changed["memory"]) == (4, 2 << 30)
     assert [(disk["name"], disk["size"]) for disk in changed["disks"]] == [("data", 6 << 30), ("logs", 1 << 30)]
@@ -70,31 +43,31 @@ def test_vm(pool: Pool, shop: dict[str, t.Any]) -> None:
     ]
     assert changed["networks"][1]["mac"] == "02:00:00:00:00:01"
 
-    four_steps(pool, "vm", name="shop", tenant="acme", host="acme-shop", config_drive={"state": "absent"})
+    pool.four_steps("vm", name="shop", tenant="acme", host="acme-shop", config_drive={"state": "absent"})
     assert not pool.ok("vm", **shop)["changed"], "a drive that the guest has taken is not made again"
 
-    gone = four_steps(pool, "vm", name="shop", tenant="acme", host="acme-shop", state="absent")
+    gone = pool.four_steps("vm", name="shop", tenant="acme", host="acme-shop", state="absent")
     assert gone["vm"] is None
     assert pool.left_over() == {}
 
 
 def test_image(pool: Pool, disk_image: Path) -> None:
-    made = four_steps(pool, "image", name="debian", path=str(disk_image))["image"]
+    made = pool.four_steps("image", name="debian", path=str(disk_image))["image"]
     assert made["size"] == 2 << 20
     record = pool.record("VM", "debian")
     assert record["is_a_template"]
     assert "disks" not in record["other_config"]
 
-    changed = four_steps(pool, "image", name="debian", path=str(disk_image), firmware="uefi", vcpus=2, memory="2GiB")[
+    changed = pool.four_steps("image", name="debian", path=str(disk_image), firmware="uefi", vcpus=2, memory="2GiB")[
         "image"
     ]
     assert changed["uuid"] == made["uuid"]
 
     disk_image.write_bytes(b"another" * 100_000)
-    replaced = four_steps(pool, "image", name="debian", path=str(disk_image))["image"]
+    replaced = pool.four_steps("image", name="debian", path=str(disk_image))["image"]
     assert replaced["uuid"] != made["uuid"]
 
-    four_steps(pool, "image", name="debian", state="absent")
+    pool.four_steps("image", name="debian", state="absent")
     assert pool.left_over() == {}
 
 
@@ -120,7 +93,7 @@ def test_power_states(controller_pool: Pool, shop: dict[str, t.Any], before: str
     if before == wanted:
         assert not pool.ok("vm", **name, state=state)["changed"]
     else:
-        four_steps(pool, "vm", **name, state=state)
+        pool.four_steps("vm", **name, state=state)
     assert pool.record("VM", "shop")["power_state"].lower() == wanted
 
 

@@ -48,7 +48,7 @@ def test_tells_of_a_vm_what_the_vm_module_tells(pool: Pool, shop: dict[str, t.An
     assert names(seen) == ["shop", "wiki"]
     told = seen["vms"][0]
     assert {key: told[key] for key in made} == made
-    assert told.keys() - made.keys() == {"folder", "snapshots", "marks"}
+    assert told.keys() - made.keys() == {"snapshots", "marks"}
     assert told["marks"]["hardshell:vm"] == made["uuid"]
     assert pool.calls() == CALLS
     assert pool.ok("vm_info", check=True)["vms"] == seen["vms"]

@@ -13,6 +13,7 @@ from ansible_collections.hardshell.xen.plugins.module_utils._errors import Optio
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.connection import connection_options
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.session import is_read, to_wire
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.sizes import parse_size, shown
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_settings import settings_arguments
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_spec import vm_spec
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.xapi_errors import XapiError
 from hypothesis import given
@@ -108,8 +109,7 @@ VM: dict[str, t.Any] = {
             "uuid",
             "description",
             "template",
-            "vcpus",
-            "memory",
+            *settings_arguments(),
             "sr",
             "disks",
             "networks",
@@ -142,6 +142,26 @@ DRIVE = {"user_data": "x", "meta_data": None, "network_config": None, "sr": None
         ("vcpus", 0),
         ("memory", "2 Gigs"),
         ("memory", "4"),
+        ("memory_static_max", "8"),
+        ("vcpus_max", 65),
+        ("cores_per_socket", 0),
+        ("cpu_weight", 65536),
+        ("cpu_cap", -1),
+        ("boot_order", []),
+        ("boot_order", ["cd", "cd"]),
+        ("start_order", -1),
+        ("start_delay", -1),
+        ("shutdown_delay", -1),
+        ("group", "acme/web"),
+        ("folder", "acme"),
+        ("folder", "/acme/"),
+        ("blocked_operations", {"destory": "no"}),
+        ("other_config", {"hardshell:tenant": "globex"}),
+        ("other_config", {"folder": "/acme"}),
+        ("other_config", {"mac_seed": "1"}),
+        ("other_config", {"a": [1]}),
+        ("platform", {"cores-per-socket": "2"}),
+        ("xenstore_data", {"role": "shop"}),
         ("disks", [DISK, DISK]),
         ("disks", [{**DISK, "size": "big"}]),
         ("disks", [{**DISK, "name": "config-drive"}]),
@@ -159,6 +179,24 @@ DRIVE = {"user_data": "x", "meta_data": None, "network_config": None, "sr": None
 def test_vm_options_that_cannot_be_used_are_named(option: str, value: t.Any) -> None:
     with pytest.raises(OptionError, match=option):
         vm_spec({**VM, option: value})
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("vcpus_max", {"vcpus": 4, "vcpus_max": 2}),
+        ("secure_boot", {"secure_boot": True, "firmware": "bios"}),
+        ("blocked_operations", {"blocked_operations": {"destroy": None}, "delete_protection": True}),
+    ],
+)
+def test_vm_options_that_do_not_go_together(option: str, values: dict[str, t.Any]) -> None:
+    with pytest.raises(OptionError, match=option):
+        vm_spec({**VM, **values})
+
+
+def test_values_of_free_keys_become_texts() -> None:
+    keys = vm_spec({**VM, "platform": {"viridian": True, "videoram": 8, "vga": None}}).settings.keys
+    assert keys.platform == {"viridian": "true", "videoram": "8", "vga": None}
 
 
 def test_a_vm_is_normalised() -> None:

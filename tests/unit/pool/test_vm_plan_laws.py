@@ -8,10 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 
-from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError
+import pytest
+from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError, OptionError
 from ansible_collections.hardshell.xen.plugins.module_utils._pool import marks
-from ansible_collections.hardshell.xen.plugins.module_utils._pool.pool_facts import Network, Pool, StorageRepository
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.pool_facts import (
+    Host,
+    Network,
+    Pool,
+    StorageRepository,
+    Thing,
+)
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.sizes import GIB, rounded_to_vdi
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_availability import Availability, AvailabilitySpec
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_boot import Boot, BootSpec
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_cpu import Cpu, CpuSpec
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_facts import (
     Disk,
     Drive,
@@ -20,7 +30,11 @@ from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_facts impor
     Template,
     Vm,
 )
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_keys import Keys, KeysSpec
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_memory import Memory, MemorySpec
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_placement import Link, Placement, PlacementSpec
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_plan import plan_vm
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_settings import Settings, SettingsSpec
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_spec import DiskSpec, DriveSpec, NicSpec, VmSpec
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -30,13 +44,16 @@ POOL = Pool(
     networks=(Network("n1", "u1", "front"), Network("n2", "u2", "back")),
     storage=(StorageRepository("s1", "v1", "local", 500 * GIB), StorageRepository("s2", "v2", "shared", 500 * GIB)),
     default_storage="s1",
+    members=(Host("h1", "w1", "xen1"), Host("h2", "w2", "xen2")),
+    groups=(Thing("g1", "x1", "acme/web"), Thing("g2", "x2", "acme/db")),
+    appliances=(Thing("a1", "y1", "shop"),),
+    restrictions={"restrict_vm_groups": "false"},
 )
 TEMPLATE = Template(
     "debian",
     "t-uuid",
     "t",
-    vcpus=1,
-    memory=GIB,
+    settings=Settings(memory=Memory.fixed(GIB), keys=Keys(blocked={"destroy": "template"})),
     disks=(Disk("root", 2 * GIB, "local", device=0, bootable=True),),
     nics=(Nic(None, "front", "n1", device=0),),
 )
@@ -66,6 +83,70 @@ nic_specs = st.lists(
     max_size=3,
     unique_by=lambda nic: nic.name,
 ).map(tuple)
+cpus = st.builds(
+    CpuSpec, *[st.sampled_from([None, 1, 2, 4])] * 3, st.sampled_from([None, 512]), st.sampled_from([None, 0, 150])
+)
+memories = st.builds(MemorySpec, *[st.sampled_from([None, GIB, 2 * GIB, 3 * GIB])] * 4)
+boots = st.builds(
+    BootSpec,
+    st.sampled_from([None, "bios", "uefi"]),
+    *[st.sampled_from([None, True, False])] * 2,
+    st.sampled_from([None, "cd"]),
+)
+placements = st.builds(
+    PlacementSpec,
+    st.sampled_from([None, "", "xen1"]),
+    st.sampled_from([None, "", "web"]),
+    st.sampled_from([None, "", "shop"]),
+)
+availabilities = st.builds(
+    AvailabilitySpec,
+    *[st.sampled_from([None, 0, 3])] * 3,
+    st.sampled_from([None, "restart", "none"]),
+    st.sampled_from([None, True, False]),
+)
+maps: st.SearchStrategy[dict[str, str | None]] = st.sampled_from([{}, {"a": None, "b": "2"}, {"a": "1"}])
+keys = st.builds(
+    KeysSpec,
+    maps,
+    maps,
+    maps,
+    st.just({"snapshot": None}),
+    st.sampled_from([None, True, False]),
+    st.sampled_from([None, "", "/acme"]),
+)
+asked_settings = st.builds(SettingsSpec, cpus, memories, boots, placements, availabilities, keys)
+present_maps: st.SearchStrategy[dict[str, str]] = st.sampled_from([{}, {"a": "1", "c": "3"}, {"a": "2", "b": "2"}])
+
+
+@st.composite
+def settings_present(draw: st.DrawFn) -> Settings:
+    """Such as XAPI holds, with limits that do not cross. ``live`` fits a power state only once the VM has one."""
+    at_startup, maximum = draw(st.sampled_from([(1, 1), (1, 4), (2, 2), (2, 4), (4, 4)]))
+    limits = sorted(draw(st.lists(st.sampled_from([GIB, 2 * GIB, 3 * GIB]), min_size=4, max_size=4)))
+    group = draw(st.sampled_from([None, Link("g2", "acme/db"), Link("g3", "zenith/web")]))
+    return Settings(
+        Cpu(at_startup, maximum, live=draw(st.sampled_from([1, at_startup])), fixed=draw(st.sampled_from(["", "old"]))),
+        Memory(*limits),
+        Boot(
+            draw(st.sampled_from(["bios", "uefi"])),
+            draw(st.sampled_from([None, True, False])),
+            draw(st.sampled_from([None, "vtpm"])),
+            draw(st.sampled_from(["", "dc"])),
+        ),
+        Placement(
+            draw(st.sampled_from([None, Link("h2", "xen2")])), group, draw(st.sampled_from([None, Link("a1", "shop")]))
+        ),
+        Availability(
+            draw(st.integers(0, 1)), 0, 0, draw(st.sampled_from(["none", "best-effort"])), draw(st.booleans())
+        ),
+        Keys(
+            *(draw(present_maps) for _map in range(3)),
+            draw(st.sampled_from([{}, {"destroy": "no"}, {"snapshot": "no"}])),
+        ),
+    )
+
+
 specs = st.builds(
     VmSpec,
     name=st.just("shop"),
@@ -73,8 +154,7 @@ specs = st.builds(
     state=st.sampled_from([*POWER, "present"]),
     description=st.sampled_from([None, "", "text"]),
     template=st.just("debian"),
-    vcpus=st.sampled_from([None, 1, 2]),
-    memory=st.sampled_from([None, GIB, 2 * GIB]),
+    settings=asked_settings,
     disks=disk_specs,
     networks=st.one_of(st.none(), nic_specs),
     drive=st.one_of(st.none(), drives),
@@ -102,28 +182,39 @@ def vms(draw: st.DrawFn) -> Vm:
             ]
         )
     )
-    return Vm(
-        "shop",
-        OWNER,
-        power_state=draw(st.sampled_from(POWER)),
-        vcpus=draw(st.sampled_from([1, 2])),
-        memory=draw(st.sampled_from([GIB, 3 * GIB])),
-        memory_settled=draw(st.booleans()),
-        tags=("tenant:acme",),
-        disks=tuple(disks),
-        nics=nics,
-        drive=drive,
-        ssh_host_key=draw(st.sampled_from([None, "ssh-ed25519 AAAA"])),
-        uuid="uuid",
-        ref="vm",
-        making=draw(st.booleans()),
-        has_drivers=draw(st.booleans()),
+    return in_state(
+        Vm(
+            "shop",
+            OWNER,
+            power_state=draw(st.sampled_from(POWER)),
+            settings=draw(settings_present()),
+            tags=("tenant:acme",),
+            disks=tuple(disks),
+            nics=nics,
+            drive=drive,
+            ssh_host_key=draw(st.sampled_from([None, "ssh-ed25519 AAAA"])),
+            uuid="uuid",
+            ref="vm",
+            making=draw(st.booleans()),
+            has_drivers=draw(st.booleans()),
+        ),
+        "",
+    )
+
+
+def in_state(vm: Vm, power_state: str) -> Vm:
+    """The VM in that power state, or its own: only a running one has vCPUs live."""
+    state = power_state or vm.power_state
+    cpu = vm.settings.cpu
+    live = (cpu.live or cpu.at_startup) if state == "running" else None
+    return dataclasses.replace(
+        vm, power_state=state, settings=dataclasses.replace(vm.settings, cpu=dataclasses.replace(cpu, live=live))
     )
 
 
 observations = st.one_of(
     st.just(Observed(POOL, template=TEMPLATE)),
-    vms().map(lambda vm: Observed(POOL, vm if not vm.making else dataclasses.replace(vm, power_state="halted"))),
+    vms().map(lambda vm: Observed(POOL, vm if not vm.making else in_state(vm, "halted"))),
 )
 
 
@@ -134,7 +225,8 @@ def test_after_a_plan_is_carried_out_there_is_nothing_left_to_do(spec: VmSpec, o
     except HardshellError:
         assume(False)
     assert outcome.vm is not None
-    again = plan_vm(spec, Observed(POOL, outcome.vm))
+    starts = POOL.auto_power_on or any(change.kind == "pool" for change in outcome.plan.changes)
+    again = plan_vm(spec, Observed(dataclasses.replace(POOL, auto_power_on=starts), outcome.vm))
     assert again.plan.changes == ()
     assert again.vm == outcome.vm
 
@@ -145,9 +237,12 @@ def test_there_is_a_diff_exactly_when_there_is_a_change(spec: VmSpec, observed: 
         plan = plan_vm(spec, observed).plan
     except HardshellError:
         assume(False)
-    # A finished VM can look like the unfinished one, and a change of marks or ranges shows in nothing that a user set.
+    # A finished VM can look like the unfinished one, a change of marks shows in nothing that a user set, and the pool is no VM.
     unseen = observed.vm is not None and (
-        observed.vm.making or not observed.vm.memory_settled or None in {n.name for n in observed.vm.nics}
+        observed.vm.making
+        or None in {n.name for n in observed.vm.nics}
+        or {change.kind for change in plan.changes} == {"pool"}
+        or observed.vm.settings.cpu.live not in (None, observed.vm.settings.cpu.at_startup)
     )
     assert plan.changed or plan.before == plan.after
     assert not plan.changed or unseen or plan.before != plan.after
@@ -155,7 +250,7 @@ def test_there_is_a_diff_exactly_when_there_is_a_change(spec: VmSpec, observed: 
 
 @given(specs, vms())
 def test_a_running_vm_is_never_halted_unless_that_was_asked_for(spec: VmSpec, vm: Vm) -> None:
-    vm = dataclasses.replace(vm, power_state="running", making=False)
+    vm = in_state(dataclasses.replace(vm, making=False), "running")
     spec = dataclasses.replace(spec, allow_power_cycle=False)
     assume(spec.state in ("present", "running"))
     try:
@@ -182,10 +277,19 @@ def test_no_disk_ever_shrinks_or_goes(spec: VmSpec, vm: Vm) -> None:
 def test_absent_takes_only_its_own_disks(vm: Vm, shared: bool, keep: bool, ours: bool) -> None:
     extra = Disk("extra", GIB, "local", device=9, vdi="extra", vbd="extra", ours=ours, keep=keep, shared=shared)
     vm = dataclasses.replace(vm, disks=(*vm.disks, extra), making=False)
-    plan = plan_vm(VmSpec("shop", OWNER, state="absent"), Observed(POOL, vm)).plan
+    unprotected = SettingsSpec(keys=KeysSpec(delete_protection=False))
+    plan = plan_vm(VmSpec("shop", OWNER, state="absent", settings=unprotected), Observed(POOL, vm)).plan
     taken = {change.name for change in plan.changes if change.kind == "disk"}
     assert ("extra" in taken) == (ours and not keep and not shared)
     assert plan_vm(VmSpec("shop", OWNER, state="absent"), Observed(POOL)).plan.changes == ()
+
+
+@given(vms())
+def test_absent_takes_no_vm_that_is_protected(vm: Vm) -> None:
+    keys = dataclasses.replace(vm.settings.keys, blocked={"destroy": "precious"})
+    vm = dataclasses.replace(vm, settings=dataclasses.replace(vm.settings, keys=keys))
+    with pytest.raises(OptionError, match="precious"):
+        plan_vm(VmSpec("shop", OWNER, state="absent"), Observed(POOL, vm))
 
 
 @given(st.integers(1, 10**13))

@@ -14,6 +14,7 @@ from xapi_lab.calls.vbd import create_vbd
 from xapi_lab.calls.vdi import clone_vdi, copy_vdi, create_vdi, destroy_vdi
 from xapi_lab.calls.vif import generated_mac, remove_vif
 from xapi_lab.calls.vm_power import drop_suspend_image
+from xapi_lab.calls.vtpm import copy_vtpms
 from xapi_lab.database import Record, new_uuid
 from xapi_lab.errors import XapiError
 from xapi_lab.operations import bad_power_state, is_default_template, vm_refusal
@@ -109,7 +110,9 @@ def copied_vm(context: Context, source: str, name: str, *, snapshot: bool) -> st
         other_config["mac_seed"] = new_uuid()
     record.update(name_label=name, generation_id="", metrics=_copied_metrics(context, "VM_metrics", vm["metrics"]))
     record["guest_metrics"] = _copied_metrics(context, "VM_guest_metrics", vm["guest_metrics"])
-    return db.create("VM", record)
+    new = db.create("VM", record)
+    copy_vtpms(context, source, new)
+    return new
 
 
 def copied_vifs(context: Context, source: str, target: str, *, keep_mac: bool) -> None:

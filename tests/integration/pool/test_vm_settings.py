@@ -1,0 +1,123 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a VM's own record sets: made, changed live and with a halt, taken away, and what a run costs that finds nothing to do."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+if t.TYPE_CHECKING:
+    from conftest import Pool
+
+MOST_CALLS = 6
+SHOP = {"name": "shop", "tenant": "acme", "host": "acme-shop"}
+
+
+@pytest.fixture
+def settings(lab: t.Any) -> dict[str, t.Any]:
+    """Every setting there is."""
+    (host,) = [record["name_label"] for record in lab.records("host").values()]
+    return {
+        "vcpus": 2,
+        "vcpus_max": 4,
+        "cores_per_socket": 2,
+        "cpu_weight": 512,
+        "cpu_cap": 150,
+        "memory": "2GiB",
+        "memory_static_max": "3GiB",
+        "memory_static_min": "256MiB",
+        "memory_dynamic_min": "1GiB",
+        "firmware": "uefi",
+        "secure_boot": True,
+        "vtpm": True,
+        "boot_order": ["cd", "disk"],
+        "affinity": host,
+        "group": "web",
+        "appliance": "shop",
+        "start_order": 2,
+        "start_delay": 0,
+        "shutdown_delay": 0,
+        "ha_restart_priority": "best-effort",
+        "auto_power_on": True,
+        "delete_protection": True,
+        "blocked_operations": {"hard_reboot": "never"},
+        "folder": "/acme/web",
+        "other_config": {"cost-centre": 42},
+        "platform": {"viridian": False},
+        "xenstore_data": {"vm-data/role": "shop"},
+    }
+
+
+def test_all_settings(pool: Pool, shop: dict[str, t.Any], settings: dict[str, t.Any]) -> None:
+    pool.ok("vm_group", name="web", tenant="acme")
+    pool.call("VM_appliance.create", {"name_label": "shop"})
+    made = pool.four_steps("vm", **{**shop, **settings})["vm"]
+    (own,) = pool.lab.records("pool").values()
+    assert own["other_config"]["auto_poweron"] == "true"
+    shown = {key: value for key, value in settings.items() if not key.startswith("memory")}
+    shown.update(
+        group="acme/web",
+        memory=2 << 30,
+        memory_static_max=3 << 30,
+        memory_static_min=256 << 20,
+        memory_dynamic_min=1 << 30,
+        blocked_operations={"destroy": "hardshell.xen: delete_protection", "hard_reboot": "never"},
+        other_config={**made["other_config"], "cost-centre": "42"},
+        platform={**made["platform"], "viridian": "false"},
+    )
+    assert {key: made[key] for key in shown} == shown
+    record = pool.record("VM", "shop")
+    assert record["HVM_boot_params"] == {"firmware": "uefi", "order": "dc"}
+    assert record["platform"]["secureboot"] == "true"
+    assert record["platform"]["device-model"] == "qemu-upstream-uefi"
+    assert "mac_seed" in record["other_config"]
+
+    live = {
+        "vcpus": 3,
+        "memory": "3GiB",
+        "group": "",
+        "appliance": "",
+        "affinity": "",
+        "start_order": 0,
+        "ha_restart_priority": "none",
+        "auto_power_on": False,
+        "blocked_operations": {"hard_reboot": None},
+        "folder": "",
+        "other_config": {"cost-centre": None},
+        "xenstore_data": {"vm-data/role": None},
+    }
+    pool.call("VM.add_to_other_config", pool.ref("VM", "shop"), "theirs", "1")
+    changed = pool.four_steps(
+        "vm", **{**shop, **settings, **live, "cores_per_socket": None, "memory_dynamic_min": None}
+    )
+    assert [(change["action"], change["kind"]) for change in changed["changes"]] == [("update", "vm")]
+    record = pool.record("VM", "shop")
+    assert pool.lab.records("VM_metrics")[record["metrics"]]["VCPUs_number"] == 3
+    assert (record["memory_dynamic_min"], record["memory_dynamic_max"]) == (3 << 30, 3 << 30)
+    assert record["other_config"]["theirs"] == "1"
+
+    assert "allow_power_cycle" in pool.refused("vm", **SHOP, vtpm=False)
+    cycled = pool.four_steps("vm", **SHOP, vtpm=False, vcpus=1, cores_per_socket=1, allow_power_cycle=True)
+    assert [change["action"] for change in cycled["changes"]] == ["shut down", "update", "start"]
+
+    assert "delete_protection: false" in pool.refused("vm", **SHOP, state="absent", force=True)
+    gone = pool.four_steps("vm", **SHOP, state="absent", delete_protection=False)
+    assert gone["vm"] is None
+    assert pool.left_over() == {}
+
+
+def test_a_run_that_finds_nothing_to_do_makes_six_calls_at_most(
+    pool: Pool, shop: dict[str, t.Any], settings: dict[str, t.Any]
+) -> None:
+    pool.ok("vm_group", name="web", tenant="acme")
+    pool.call("VM_appliance.create", {"name_label": "shop"})
+    shop.update(settings)
+    shop["disks"] = [{"name": f"disk-{number}", "size": "1GiB"} for number in range(12)]
+    shop["networks"] = [{"name": f"nic-{number}", "network": "Host internal management network"} for number in range(5)]
+    pool.ok("vm", **shop)
+    assert not pool.ok("vm", **shop)["changed"]
+    assert sum(pool.calls().values()) <= MOST_CALLS, pool.calls()
