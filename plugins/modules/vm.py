@@ -105,6 +105,32 @@ options:
         description:
           - Its MAC address. The pool makes one when not given. A change replaces the interface.
         type: str
+      mtu:
+        description:
+          - Largest packet in bytes, from 576 to 65535. That of the network for a new interface. A change replaces the interface and keeps its MAC address.
+        type: int
+      rate_limit:
+        description:
+          - The most that the VM may send through it, in kilobytes a second; V(0) takes a limit away.
+          - A change of a running VM unplugs the interface for a moment, since XAPI reads the limit when it is plugged.
+        type: int
+      locking_mode:
+        description:
+          - Which traffic passes. V(locked) is that with its own MAC address and with O(networks[].ipv4_allowed) and O(networks[].ipv6_allowed) alone,
+            so that a tenant cannot take another's address; V(disabled) is none; V(network_default) is what the network says.
+          - V(network_default) for a new interface. Changed at once, also of a running VM. The pool wants the role C(pool-operator) for it.
+        type: str
+        choices: [network_default, locked, unlocked, disabled]
+      ipv4_allowed:
+        description:
+          - IPv4 addresses that may be used with O(networks[].locking_mode=locked); none when not given then.
+        type: list
+        elements: str
+      ipv6_allowed:
+        description:
+          - IPv6 addresses that may be used with O(networks[].locking_mode=locked); none when not given then. A guest uses a link-local one too.
+        type: list
+        elements: str
   planned_networks:
     description:
       - Names of networks that an earlier task of the same run makes, as M(hardshell.xen.network) does.
@@ -251,6 +277,17 @@ EXAMPLES = r"""
     state: running
     allow_power_cycle: true
 
+- name: Let it send 10 MB/s at most, and from its own address alone
+  hardshell.xen.vm:
+    name: acme-shop
+    tenant: acme
+    networks:
+      - name: front
+        network: acme-private
+        rate_limit: 10000
+        locking_mode: locked
+        ipv4_allowed: [10.1.0.10]
+
 - name: Give it more memory, shutting it down for that
   hardshell.xen.vm:
     name: acme-shop
@@ -338,6 +375,11 @@ vm:
         name: {description: The interface's name; V(null) for one that this module does not know., type: str, returned: success}
         network: {description: Name of the network., type: str, returned: success}
         mac: {description: MAC address., type: str, returned: success}
+        mtu: {description: Largest packet in bytes., type: int, returned: success}
+        rate_limit: {description: "Kilobytes a second that may be sent, V(null) without a limit.", type: int, returned: success}
+        locking_mode: {description: "V(network_default), V(locked), V(unlocked) or V(disabled).", type: str, returned: success}
+        ipv4_allowed: {description: IPv4 addresses that count when it is locked., type: list, elements: str, returned: success}
+        ipv6_allowed: {description: IPv6 addresses that count when it is locked., type: list, elements: str, returned: success}
         device: {description: Position in the VM., type: int, returned: success}
         uuid: {description: UUID of the VIF., type: str, returned: success}
         addresses: {description: The addresses the guest reports on it., type: list, elements: str, returned: success}
@@ -373,6 +415,8 @@ journal:
 
 from ansible_collections.hardshell.xen.plugins.module_utils._module import ModuleDefinition, run_as_module
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.connection import connection_arguments
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.disk_spec import disk_arguments
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.nic_spec import nic_arguments
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_module import run
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_settings import settings_arguments
 
@@ -390,21 +434,12 @@ DEFINITION = ModuleDefinition(
         "disks": {
             "type": "list",
             "elements": "dict",
-            "options": {
-                "name": {"type": "str", "required": True},
-                "size": {"type": "str"},
-                "sr": {"type": "str"},
-                "description": {"type": "str"},
-            },
+            "options": disk_arguments(),
         },
         "networks": {
             "type": "list",
             "elements": "dict",
-            "options": {
-                "name": {"type": "str"},
-                "network": {"type": "str", "required": True},
-                "mac": {"type": "str"},
-            },
+            "options": nic_arguments(),
         },
         "planned_networks": {"type": "list", "elements": "str", "default": []},
         "config_drive": {

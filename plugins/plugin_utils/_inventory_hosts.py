@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..module_utils._errors import OptionError
 from ..module_utils._pool.marks import TENANT_TAG
-from ..module_utils._pool.vm_spec import WaitSpec
+from ..module_utils._pool.wait_spec import WaitSpec
 from ._inventory_names import Claim, GroupKey, group_names, host_names
 
 Facts = dict[str, t.Any]

@@ -55,7 +55,9 @@ class World:
     def up(self) -> None:
         shutil.copytree(ROOT / "examples" / "demo", self.inventory, ignore=shutil.ignore_patterns(".state"))
         self.state.mkdir(mode=0o700)
-        self._tool("xapi-lab", "up", "--state-dir", str(self.lab_state), "--backend", "qemu", "--nat-subnet", NAT_SUBNET)
+        self._tool(
+            "xapi-lab", "up", "--state-dir", str(self.lab_state), "--backend", "qemu", "--nat-subnet", NAT_SUBNET
+        )
         self.lab = json.loads(self._tool("xapi-lab", "status", "--state-dir", str(self.lab_state), "--json"))
         (self.state / "lab.json").write_text(json.dumps(self.lab))
         key = self.state / "id_ed25519"

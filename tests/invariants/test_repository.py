@@ -68,6 +68,11 @@ def test_every_script_says_how_it_is_run() -> None:
 
 def test_a_fresh_machine_gets_every_package_that_the_guest_image_is_built_with() -> None:
     builder = runpy.run_path(str(ROOT / "roles/guest_image/files/build_debian_image.py"))
-    installed = {line.split()[0] for line in (ROOT / "requirements-debian.txt").read_text().splitlines() if line.strip()}
+    installed = {
+        line.split()[0] for line in (ROOT / "requirements-debian.txt").read_text().splitlines() if line.strip()
+    }
     # Essential: no Debian is without them.
-    assert {*builder["TOOLS"].values(), *builder["GRUB_PLATFORMS"].values()} - installed - {"tar", "util-linux"} == set()
+    assert {*builder["TOOLS"].values(), *builder["GRUB_PLATFORMS"].values()} - installed - {
+        "tar",
+        "util-linux",
+    } == set()

@@ -12,9 +12,9 @@ import json
 import typing as t
 
 from .._errors import OptionError
+from .drive_spec import DriveSpec
 from .iso9660 import iso9660
 from .ssh_host_key import SshHostKey
-from .vm_spec import DriveSpec
 
 LABEL = "cidata"
 NIC_REFERENCE = "nic:"

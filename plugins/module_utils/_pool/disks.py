@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from .._errors import OptionError
 from .._plan import Change
 from . import marks
+from .disk_spec import DiskSpec
 from .pool_facts import Pool, StorageRepository
 from .sizes import MIB, shown
 from .vm_facts import Disk, Vm
-from .vm_spec import DiskSpec, VmSpec
+from .vm_spec import VmSpec
 
 # A storage repository may round a size up by more than we did; up to here it is still the size that was asked for.
 SIZE_TOLERANCE = 4 * MIB

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 
 from .._plan import Change
 from .disks import can_plug, free_position, refuse_full
+from .drive_spec import DriveSpec
 from .pool_facts import Pool, StorageRepository
 from .sizes import VDI_STEP
 from .vm_facts import KEY_TO_BE_MADE, Disk, Drive, Vm
-from .vm_spec import DriveSpec, VmSpec
+from .vm_spec import VmSpec
 
 NAME = "config drive"
 

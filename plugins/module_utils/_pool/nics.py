@@ -13,29 +13,27 @@ from dataclasses import dataclass, replace
 
 from .._plan import Change
 from .disks import can_plug
+from .nic_spec import NicSpec
 from .pool_facts import Network, Pool
 from .vm_facts import Nic, Vm
-from .vm_spec import NicSpec, VmSpec
+from .vm_spec import VmSpec
 
 
 @dataclass(frozen=True)
 class NewNic:
-    """An interface to be made, in the place of ``replaced`` if that is given."""
+    """The interface ``nic`` to be made, in the place of ``replaced`` if that is given."""
 
-    name: str
-    network: Network
-    device: int
-    mac: str | None
+    nic: Nic
     replaced: Nic | None = None
 
 
 @dataclass(frozen=True)
 class ChangedNic:
-    """An interface to be moved to ``network``, and to be known by ``name`` from now on."""
+    """An interface to be made ``after`` without making it anew. ``plug``: it must be unplugged and plugged for that, or was not plugged."""
 
-    nic: Nic
-    network: Network | None = None
-    name: str | None = None
+    before: Nic
+    after: Nic
+    plug: bool
 
 
 @dataclass(frozen=True)
@@ -62,41 +60,61 @@ def plan_nics(spec: VmSpec, vm: Vm, pool: Pool) -> NicPlan:
     ]
     replugged = [str(nic.name) for nic in unwanted]
     for wanted, network in asked:
-        current = next((nic for nic in nics if nic.name == wanted.name), None)
+        current = _current(wanted, network, nics)
         if current is None:
-            # One that nobody named yet, on the same network, is the one that is meant: so an adopted VM keeps its interfaces.
-            current = next(
-                (nic for nic in nics if nic.name is None and nic.network_ref == network.ref and _mac_fits(wanted, nic)),
-                None,
-            )
-        if current is None:
-            device = _free_device(nics)
-            made = Nic(wanted.name, network.name, network.ref, wanted.mac, device)
+            made = _made(wanted, network, Nic(wanted.name, network.name, device=_free_device(nics), mtu=network.mtu))
             nics.append(made)
             replugged.append(wanted.name)
-            payload: t.Any = NewNic(wanted.name, network, device, wanted.mac)
-            changes.append(_change("create", wanted.name, None, made, payload))
-        elif not _mac_fits(wanted, current):
-            made = Nic(wanted.name, network.name, network.ref, wanted.mac, current.device)
-            nics[nics.index(current)] = made
+            changes.append(_change("create", wanted.name, None, made, NewNic(made)))
+            continue
+        after = _made(wanted, network, current)
+        unplugged = vm.power_state == "running" and vm.has_drivers and not current.plugged and current.vif is not None
+        after = replace(after, plugged=after.plugged or unplugged)
+        if after == current:
+            continue
+        if (after.mac, after.mtu) != (current.mac, current.mtu):
+            after = replace(after, uuid=None, vif=None, addresses=())
             replugged.append(wanted.name)
-            payload = NewNic(wanted.name, network, current.device or 0, wanted.mac, replaced=current)
-            changes.append(_change("update", wanted.name, current, made, payload))
-        elif current.network_ref != network.ref or current.name != wanted.name:
-            moved = replace(current, name=wanted.name, network=network.name, network_ref=network.ref)
-            nics[nics.index(current)] = moved
-            payload = ChangedNic(
-                current,
-                network if current.network_ref != network.ref else None,
-                wanted.name if current.name != wanted.name else None,
-            )
-            changes.append(_change("update", wanted.name, current, moved, payload))
+            payload: t.Any = NewNic(after, replaced=current)
+        else:
+            plug = unplugged or after.rate_limit != current.rate_limit
+            if plug and vm.power_state != "halted":
+                replugged.append(wanted.name)
+            payload = ChangedNic(current, after, plug)
+        nics[nics.index(current)] = after
+        changes.append(_change("update", wanted.name, current, after, payload))
     halt_for = (
         ()
         if can_plug(vm)
         else tuple(f"networks: {name} cannot be plugged or unplugged in it as it is" for name in replugged)
     )
     return NicPlan(tuple(changes), tuple(sorted(nics, key=lambda nic: nic.device or 0)), halt_for)
+
+
+def _current(wanted: NicSpec, network: Network, nics: t.Sequence[Nic]) -> Nic | None:
+    """The interface that is meant: the one of that name, or one that nobody named yet on the same network, as an adopted VM has."""
+    named = next((nic for nic in nics if nic.name == wanted.name), None)
+    return named or next(
+        (nic for nic in nics if nic.name is None and nic.network_ref == network.ref and _mac_fits(wanted, nic)), None
+    )
+
+
+def _made(wanted: NicSpec, network: Network, nic: Nic) -> Nic:
+    """``nic`` as it is asked for."""
+    mode = wanted.locking_mode or nic.locking_mode
+    locked = wanted.locking_mode == "locked"
+    return replace(
+        nic,
+        name=wanted.name,
+        network=network.name,
+        network_ref=network.ref,
+        mac=nic.mac if _mac_fits(wanted, nic) and nic.mac is not None else wanted.mac,
+        mtu=wanted.mtu or nic.mtu,
+        rate_limit=nic.rate_limit if wanted.rate_limit is None else wanted.rate_limit or None,
+        locking_mode=mode,
+        ipv4_allowed=wanted.ipv4_allowed or () if locked else nic.ipv4_allowed,
+        ipv6_allowed=wanted.ipv6_allowed or () if locked else nic.ipv6_allowed,
+    )
 
 
 def _mac_fits(wanted: NicSpec, nic: Nic) -> bool:
@@ -109,10 +127,18 @@ def _free_device(nics: t.Sequence[Nic]) -> int:
 
 
 def _change(action: str, name: str, before: Nic | None, after: Nic, payload: t.Any) -> Change:
-    return Change(
-        f"nic:{name}", action, "network interface", name, before and _shown(before), _shown(after), payload=payload
-    )
+    """A change of an interface: of one that is there, what differs."""
+    will = _shown(after)
+    was = None
+    if before is not None:
+        was = _shown(before)
+        will = {key: value for key, value in will.items() if was[key] != value}
+        was = {key: was[key] for key in will}
+        if before.plugged != after.plugged:
+            was, will = {**was, "plugged": before.plugged}, {**will, "plugged": after.plugged}
+    return Change(f"nic:{name}", action, "network interface", name, was, will, payload=payload)
 
 
 def _shown(nic: Nic) -> dict[str, t.Any]:
-    return {"name": nic.name, "network": nic.network, "mac": nic.mac}
+    unshown = ("device", "uuid", "addresses")
+    return {key: value for key, value in nic.facts().items() if key not in unshown}

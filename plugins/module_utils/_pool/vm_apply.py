@@ -21,6 +21,7 @@ from .bulk_reads import field_is, records_where
 from .config_drive import config_drive_image
 from .disks import ChangedDisk, NewDisk
 from .drive_plan import NewDrive, RemovedDrive
+from .nic_apply import NicPerformer
 from .nics import ChangedNic, NewNic
 from .power import REBOOT, SHUT_DOWN, PowerStep
 from .record_calls import Call
@@ -53,6 +54,7 @@ class VmPerformer:
         self._show = show
         self._pool = observed.pool
         self._cloned_vdis: dict[str, str] = {}
+        self._nics = NicPerformer(session, show)
         self._use(observed.vm)
         self._performers: dict[type, t.Callable[[t.Any], None]] = {
             NewVm: self._make_vm,
@@ -64,9 +66,9 @@ class VmPerformer:
             NewDisk: self._add_disk,
             ChangedDisk: self._change_disk,
             Disk: self._destroy_disk,
-            NewNic: self._add_nic,
-            ChangedNic: self._change_nic,
-            Nic: self._remove_nic,
+            NewNic: lambda new: self._nics.add(self._ref, new, running=self._running),
+            ChangedNic: lambda changed: self._nics.change(changed, running=self._running),
+            Nic: lambda nic: self._nics.remove(nic, running=self._running),
             NewDrive: self._add_drive,
             RemovedDrive: self._remove_drive,
         }
@@ -251,39 +253,6 @@ class VmPerformer:
 
     def _destroy_vdi(self, vdi: str) -> None:
         destroy_vdi(self._session, vdi, self._show)
-
-    # --- network interfaces
-
-    def _add_nic(self, new: NewNic) -> None:
-        if new.replaced is not None:
-            self._remove_nic(new.replaced)
-        record = {
-            "device": str(new.device),
-            "network": new.network.ref,
-            "VM": self._ref,
-            "MAC": new.mac or "",
-            "MTU": new.network.mtu,
-            "other_config": {marks.NIC: new.name},
-            "qos_algorithm_type": "",
-            "qos_algorithm_params": {},
-        }
-        vif = self._call("VIF.create", record, asked=f"create the interface {new.name!r}")
-        if self._running:
-            self._run("VIF.plug", vif, asked=f"plug the interface {new.name!r}")
-
-    def _change_nic(self, changed: ChangedNic) -> None:
-        vif = changed.nic.vif
-        if changed.network is not None:
-            self._run("VIF.move", vif, changed.network.ref, asked=f"move an interface to {changed.network.name!r}")
-        if changed.name is not None:
-            self._call("VIF.remove_from_other_config", vif, marks.NIC)
-            self._call("VIF.add_to_other_config", vif, marks.NIC, changed.name)
-
-    def _remove_nic(self, nic: Nic) -> None:
-        if self._running and nic.plugged:
-            self._run("VIF.unplug", nic.vif, asked=f"unplug the interface {nic.name!r}")
-        with gone_already():
-            self._call("VIF.destroy", nic.vif, asked=f"remove the interface {nic.name!r}")
 
     # --- the config drive
 

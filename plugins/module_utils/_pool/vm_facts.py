@@ -56,7 +56,7 @@ class Disk:
 
 @dataclass(frozen=True)
 class Nic:
-    """A network interface. ``name`` is None where it is not ours."""
+    """A network interface. ``name`` is None where it is not ours. ``rate_limit`` is in kilobytes a second, None without a limit."""
 
     name: str | None
     network: str
@@ -67,12 +67,22 @@ class Nic:
     addresses: tuple[str, ...] = ()
     vif: str | None = None
     plugged: bool = False
+    mtu: int = 1500
+    rate_limit: int | None = None
+    locking_mode: str = "network_default"
+    ipv4_allowed: tuple[str, ...] = ()
+    ipv6_allowed: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, t.Any]:
         return {
             "name": self.name,
             "network": self.network,
             "mac": self.mac,
+            "mtu": self.mtu,
+            "rate_limit": self.rate_limit,
+            "locking_mode": self.locking_mode,
+            "ipv4_allowed": list(self.ipv4_allowed),
+            "ipv6_allowed": list(self.ipv6_allowed),
             "device": self.device,
             "uuid": self.uuid,
             "addresses": list(self.addresses),

@@ -248,6 +248,11 @@ class VmReader:
                 addresses=addresses_of(vif["device"], reported),
                 vif=ref,
                 plugged=vif["currently_attached"],
+                mtu=int(vif["MTU"]),
+                rate_limit=_rate_limit(vif),
+                locking_mode=vif["locking_mode"],
+                ipv4_allowed=tuple(sorted(vif["ipv4_allowed"])),
+                ipv6_allowed=tuple(sorted(vif["ipv6_allowed"])),
             )
             for ref, vif in vifs.items()
         ]
@@ -259,6 +264,12 @@ def addresses_of(device: str, reported: t.Mapping[str, str]) -> tuple[str, ...]:
     keys = sorted(key for key in reported if re.fullmatch(rf"{device}/(ip|ipv4/\d+|ipv6/\d+)", key))
     found = dict.fromkeys(address for key in keys for address in reported[key].split() if _is_address(address))
     return tuple(sorted(found, key=lambda address: ":" in address))
+
+
+def _rate_limit(vif: Record) -> int | None:
+    """Kilobytes a second, as XAPI keeps them."""
+    limit = vif["qos_algorithm_params"].get("kbps", "") if vif["qos_algorithm_type"] == "ratelimit" else ""
+    return int(limit) if limit.isdigit() and int(limit) else None
 
 
 def _is_address(text: str) -> bool:

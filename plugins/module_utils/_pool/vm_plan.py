@@ -21,7 +21,7 @@ from .pool_facts import Pool
 from .power import START, SUSPEND, power_changes, power_steps, refuse_blocked, removal_steps, restart_steps
 from .record_calls import Call
 from .vm_availability import pool_power_on_calls
-from .vm_facts import Disk, Observed, Remains, Template, Vm
+from .vm_facts import Disk, Nic, Observed, Remains, Template, Vm
 from .vm_keys import DESTROY, keys_calls
 from .vm_settings import settings_after, settings_calls, settings_halt_for, settings_in, settings_of_clone
 from .vm_spec import VmSpec
@@ -111,7 +111,7 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
     after = replace(
         after,
         disks=disks.disks,
-        nics=tuple(replace(nic, addresses=()) for nic in nics.nics) if stopped else nics.nics,
+        nics=_nics_then(nics.nics, final, stopped=stopped, started=bool(down) or vm.power_state != "running"),
         drive=drive.drive,
         ssh_host_key=drive.ssh_host_key,
         power_state=final,
@@ -121,6 +121,13 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
         ),
     )
     return Outcome(_rendered(changes, observed.vm, after), after, disks.warnings + drive.warnings)
+
+
+def _nics_then(nics: tuple[Nic, ...], final: str, *, stopped: bool, started: bool) -> tuple[Nic, ...]:
+    """The interfaces in the final power state: a guest that starts has all of them plugged, and must find its addresses again."""
+    if stopped:
+        nics = tuple(replace(nic, addresses=()) for nic in nics)
+    return tuple(replace(nic, plugged=True) for nic in nics) if final == "running" and started else nics
 
 
 def _own(spec: VmSpec, observed: Observed) -> tuple[Vm | None, Vm]:
@@ -302,6 +309,8 @@ def _diffable(vm: Vm | None) -> dict[str, t.Any]:
     facts = vm.facts()
     for measured in ("addresses", "address", "host", "uuid"):
         facts.pop(measured)
-    for nic in facts["networks"]:
-        nic.pop("addresses")
+    for nic, shown_nic in zip(vm.nics, facts["networks"], strict=True):
+        shown_nic.pop("addresses")
+        if vm.power_state == "running" and not nic.plugged:
+            shown_nic["plugged"] = False
     return facts

@@ -16,7 +16,7 @@ from .session import NULL_REF, Session
 from .tasks import EVENT_SECONDS, SHOW_EVERY_SECONDS, Show
 from .vm_facts import Nic, Vm
 from .vm_observe import addresses_of
-from .vm_spec import WaitSpec
+from .wait_spec import WaitSpec
 
 
 def chosen_address(wait: WaitSpec, nics: t.Iterable[Nic]) -> str | None:

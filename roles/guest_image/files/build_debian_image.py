@@ -120,7 +120,6 @@ EARLY_FILES = {
 # loading them is a good part of the boot on a slow machine. An RSA host key that the config drive did not bring would
 # cost half a minute there.
 CLOUD_INIT_MODULES = """\
-locale: false
 ssh_genkeytypes: [ed25519]
 cloud_init_modules:
   - seed_random

@@ -7,7 +7,14 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.hardshell.xen.plugins.filter.tenant_table import tenant_table
 
-WEB = {"name": "web", "image": "web:1", "state": "running", "health": "healthy", "links": ["api"], "ports": ["80->80/tcp"]}
+WEB = {
+    "name": "web",
+    "image": "web:1",
+    "state": "running",
+    "health": "healthy",
+    "links": ["api"],
+    "ports": ["80->80/tcp"],
+}
 API = {"name": "api", "image": "api:1", "state": "exited"}
 
 

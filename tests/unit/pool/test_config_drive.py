@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import OptionError
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.config_drive import config_drive_image, with_macs
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.drive_spec import DriveSpec
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.iso9660 import iso9660
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.ssh_host_key import new_ssh_host_key
-from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_spec import DriveSpec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -11,6 +11,8 @@ import typing as t
 import pytest
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import OptionError
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.connection import connection_options
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.disk_spec import disk_arguments
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.nic_spec import nic_arguments
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.session import is_read, to_wire
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.sizes import parse_size, shown
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_settings import settings_arguments
@@ -128,9 +130,13 @@ VM: dict[str, t.Any] = {
     "shutdown_timeout": 10,
     "force": False,
 }
-DISK = {"name": "data", "size": "1GiB", "sr": None, "description": None}
-NIC = {"name": None, "network": "lan", "mac": None}
+DISK = {**dict.fromkeys(disk_arguments()), "name": "data", "size": "1GiB"}
+NIC = {**dict.fromkeys(nic_arguments()), "network": "lan"}
+LOCKED = {**NIC, "locking_mode": "locked", "ipv4_allowed": ["192.0.2.1"]}
 DRIVE = {"user_data": "x", "meta_data": None, "network_config": None, "sr": None, "state": "present"}
+
+
+OF_NETWORKS = dict.fromkeys(("mtu", "rate_limit", "locking_mode", "ipv4_allowed", "ipv6_allowed"), "networks")
 
 
 @pytest.mark.parametrize(
@@ -168,6 +174,12 @@ DRIVE = {"user_data": "x", "meta_data": None, "network_config": None, "sr": None
         ("networks", [NIC, NIC]),
         ("networks", [{**NIC, "mac": "01:00:00:00:00:01"}]),
         ("networks", [{**NIC, "mac": "nonsense"}]),
+        ("mtu", [{**NIC, "mtu": 100}]),
+        ("rate_limit", [{**NIC, "rate_limit": -1}]),
+        ("locking_mode", [{**NIC, "locking_mode": "locked"}]),
+        ("ipv4_allowed", [{**LOCKED, "locking_mode": None}]),
+        ("ipv4_allowed", [{**LOCKED, "ipv4_allowed": ["192.0.2.0/24"]}]),
+        ("ipv6_allowed", [{**LOCKED, "ipv6_allowed": ["192.0.2.1"]}]),
         ("config_drive", {**DRIVE, "user_data": None}),
         ("ssh_host_key", True),
         ("tags", ["tenant:globex"]),
@@ -178,7 +190,7 @@ DRIVE = {"user_data": "x", "meta_data": None, "network_config": None, "sr": None
 )
 def test_vm_options_that_cannot_be_used_are_named(option: str, value: t.Any) -> None:
     with pytest.raises(OptionError, match=option):
-        vm_spec({**VM, option: value})
+        vm_spec({**VM, OF_NETWORKS.get(option, option): value})
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ import dataclasses
 import pytest
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError, OptionError
 from ansible_collections.hardshell.xen.plugins.module_utils._pool import marks
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.disk_spec import DiskSpec
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.drive_spec import DriveSpec
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.nic_spec import NicSpec
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.pool_facts import (
     Host,
     Network,
@@ -35,7 +38,7 @@ from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_memory impo
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_placement import Link, Placement, PlacementSpec
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_plan import plan_vm
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_settings import Settings, SettingsSpec
-from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_spec import DiskSpec, DriveSpec, NicSpec, VmSpec
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_spec import VmSpec
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -79,6 +82,11 @@ nic_specs = st.lists(
         st.sampled_from(["a", "b", "c"]),
         st.sampled_from(["front", "back"]),
         st.sampled_from([None, "02:00:00:00:00:01"]),
+        st.sampled_from([None, 1500, 9000]),
+        st.sampled_from([None, 0, 100]),
+        st.sampled_from([None, "network_default", "locked", "disabled"]),
+        st.sampled_from([None, ("192.0.2.1",)]),
+        st.sampled_from([None, ("2001:db8::1",)]),
     ),
     max_size=3,
     unique_by=lambda nic: nic.name,
@@ -170,7 +178,18 @@ def vms(draw: st.DrawFn) -> Vm:
     for position, name in enumerate(draw(st.sets(st.sampled_from(["data", "logs"]))), 1):
         disks.append(Disk(name, draw(sizes), "local", device=position, vdi=name, vbd=name, ours=True))
     nics = tuple(
-        Nic(name, "front", "n1", f"02:00:00:00:01:0{device}", device, vif=str(name))
+        Nic(
+            name,
+            "front",
+            "n1",
+            f"02:00:00:00:01:0{device}",
+            device,
+            vif=str(name),
+            plugged=draw(st.booleans()),
+            rate_limit=draw(st.sampled_from([None, 100, 200])),
+            locking_mode=draw(st.sampled_from(["network_default", "locked"])),
+            ipv4_allowed=draw(st.sampled_from([(), ("192.0.2.1",)])),
+        )
         for device, name in enumerate(draw(st.lists(st.sampled_from(["a", "b", None]), max_size=3, unique=True)))
     )
     drive = draw(

@@ -1,0 +1,48 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""The config drive that ``hardshell.xen.vm`` is asked for. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import typing as t
+from dataclasses import dataclass
+
+from .._errors import OptionError
+
+
+@dataclass(frozen=True)
+class DriveSpec:
+    """The config drive. ``wanted`` False means that it is to be removed."""
+
+    wanted: bool
+    user_data: str = ""
+    meta_data: t.Mapping[str, t.Any] | None = None
+    network_config: t.Mapping[str, t.Any] | None = None
+    sr: str | None = None
+
+    def sha256(self) -> str:
+        """The sum of what the user gave: it tells whether the content changed without showing it."""
+        content = [self.user_data, self.meta_data or {}, self.network_config or {}]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def drive_spec(value: t.Mapping[str, t.Any] | None) -> DriveSpec | None:
+    """The drive out of the module's parameter ``config_drive``. Raises ``OptionError``."""
+    if value is None:
+        return None
+    wanted = value["state"] == "present"
+    if wanted and value["user_data"] is None:
+        raise OptionError("config_drive.user_data", None, "a config drive needs user_data; it may be '#cloud-config'")
+    return DriveSpec(
+        wanted=wanted,
+        user_data=value["user_data"] or "",
+        meta_data=value["meta_data"],
+        network_config=value["network_config"],
+        sr=value["sr"] or None,
+    )
