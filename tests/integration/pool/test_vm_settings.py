@@ -6,9 +6,15 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import typing as t
+from pathlib import Path
 
 import pytest
+import yaml
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_settings import settings_arguments
 
 if t.TYPE_CHECKING:
     from conftest import Pool
@@ -121,3 +127,37 @@ def test_a_run_that_finds_nothing_to_do_makes_six_calls_at_most(
     pool.ok("vm", **shop)
     assert not pool.ok("vm", **shop)["changed"]
     assert sum(pool.calls().values()) <= MOST_CALLS, pool.calls()
+
+
+def play(folder: Path, role: dict[str, t.Any], *, check: bool = False) -> int:
+    """Apply the role. Returns how many tasks changed something."""
+    names = ("xapi_host", "xapi_password", "xapi_ca_path")
+    defaults = {"group/hardshell.xen.xapi": {name: f"{{{{ {name} }}}}" for name in names}}
+    tasks = [{"ansible.builtin.include_role": {"name": "hardshell.xen.vm", **role}}]
+    book = [{"hosts": "all", "gather_facts": False, "module_defaults": defaults, "tasks": tasks}]
+    (folder / "play.yml").write_text(yaml.safe_dump(book))
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", "play.yml"]
+    command += ["--check"] if check else []
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert run.returncode == 0, run.stdout + run.stderr
+    (changed,) = re.findall(r"^acme-shop\s+: ok=\d+\s+changed=(\d+)", run.stdout, re.M)
+    return int(changed)
+
+
+def test_the_role_hands_on_every_setting(controller_pool: Pool, settings: dict[str, t.Any], tmp_path: Path) -> None:
+    assert settings.keys() == settings_arguments().keys()
+    pool = controller_pool
+    pool.ok("vm_group", name="web", tenant="acme")
+    pool.call("VM_appliance.create", {"name_label": "shop"})
+    wanted = {f"vm_{name}": value for name, value in settings.items()}
+    wanted.update(vm_tenant="acme", vm_template="Debian Bookworm 12", vm_state="halted", vm_networks=[])
+    hosts = {"all": {"vars": {**pool.connection(), **wanted}, "hosts": {"acme-shop": {}}}}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(hosts))
+    assert play(tmp_path, {}, check=True) == 1
+    assert play(tmp_path, {}) == 1
+    unchanged = {**SHOP, **settings, "name": "acme-shop", "delete_protection": None}
+    assert not pool.ok("vm", **unchanged)["changed"]
+    hosts["all"]["vars"]["vm_delete_protection"] = False
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(hosts))
+    assert play(tmp_path, {"tasks_from": "absent"}) >= 1
+    assert "VM" not in pool.left_over()
