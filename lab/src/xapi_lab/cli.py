@@ -31,7 +31,10 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", parents=[common], help="start the lab, or find the one that runs")
     up.add_argument("--port", type=int, help="TLS port (default: the last one, else a free one)")
     up.add_argument(
-        "--backend", choices=BACKENDS, help="what a VM is (default: as when the pool was made, qemu at first)"
+        "--backend",
+        choices=BACKENDS,
+        help="what a VM is: a QEMU machine, Linux namespaces with sshd and Docker (as root), or nothing but a record "
+        "(default: as when the pool was made, qemu at first)",
     )
     up.add_argument("--config", type=Path, help="YAML file with the shape of the pool")
     up.add_argument("--nat-subnet", help="loopback addresses of VMs (default: 127.77.0.0/16)")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import yaml
 
 GIB = 2**30
-BACKENDS = ("qemu", "none")
+BACKENDS = ("qemu", "namespace", "none")
 
 
 class ConfigError(Exception):
@@ -57,7 +57,7 @@ class AccountShape:
 @dataclass(frozen=True)
 class Config:
     backend: str = ""
-    """What a VM is; empty: what it was when the pool was made, `qemu` at first."""
+    """What a VM is unless its other_config `xapi-lab:backend` says otherwise; empty: as when the pool was made, `qemu` at first."""
     port: int = 0
     """TLS port on loopback; 0: the one used before, else a free one."""
     address: str = "127.0.0.1"
@@ -79,7 +79,7 @@ class Config:
     nat_ports: tuple[str, ...] = ("22", "80", "443", "2376", "8000", "8080", "8443")
     """Ports of a VM that its address forwards. QEMU polls every one of them at each turn of its loop: a hundred halve a machine's speed under TCG."""
     nat_outgoing: bool = False
-    """Whether VMs on `nat` networks may open connections of their own."""
+    """Whether VMs on `nat` networks may open connections of their own (`qemu` only: others reach this machine and no further)."""
     failed_login_delay: float = 5.0
     """Seconds before a wrong password is refused."""
     agent_delay: float = 0.3

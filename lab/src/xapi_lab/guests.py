@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 KERNEL_FEATURES = {"feature-poweroff": "1", "feature-reboot": "1", "feature-suspend": "1"}
 AGENT_FEATURES = {"feature-shutdown": "1", "feature-vcpu-hotplug": "1", "feature-balloon": "1"}
+BACKEND_KEY = "xapi-lab:backend"
 AGENT_VERSION = {"major": "8", "minor": "2", "micro": "1", "build": "100"}
 
 
@@ -96,6 +97,12 @@ def nic_spec(lab: Lab, vif: Record) -> Nic:
     )
 
 
+def backend_of(lab: Lab, vm: Record) -> str:
+    """What a VM is: `other_config["xapi-lab:backend"]` of it decides, which it has from its template; else the pool."""
+    backend: str = vm["other_config"].get(BACKEND_KEY, lab.config.backend)
+    return backend
+
+
 def machine_spec(lab: Lab, vm_ref: str, *, attached_only: bool = False) -> MachineSpec:
     """The machine that a VM would start, or, with `attached_only`, the one that runs."""
     db = lab.database
@@ -116,6 +123,7 @@ def machine_spec(lab: Lab, vm_ref: str, *, attached_only: bool = False) -> Machi
         vm["HVM_boot_params"].get("order", "cd"),
         tuple(disk for disk in disks if disk.cdrom or disk.path is not None),
         tuple(nics),
+        backend_of(lab, vm),
     )
 
 
@@ -270,6 +278,8 @@ def _guest_metrics(lab: Lab, vm_ref: str) -> str:
         kind = guest_kind(lab, db.record("VM", vm_ref))
         drivers = kind != "silent"
         features = {"agent": {**KERNEL_FEATURES, **AGENT_FEATURES}, "kernel": dict(KERNEL_FEATURES)}.get(kind, {})
+        if backend_of(lab, db.record("VM", vm_ref)) == "namespace":
+            features.pop("feature-suspend", None)  # a process's memory cannot be written to a disk
         ref = db.create(
             "VM_guest_metrics",
             {"PV_drivers_up_to_date": drivers, "PV_drivers_detected": drivers, "live": True, "last_updated": now(),

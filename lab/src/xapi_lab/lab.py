@@ -20,7 +20,12 @@ from xapi_lab.calls.registry import Context
 from xapi_lab.config import Config, ConfigError, with_this_machine
 from xapi_lab.database import Database
 from xapi_lab.faults import Faults, fault_from
+from xapi_lab.machines.by_vm import MachinesByVm
 from xapi_lab.machines.contract import Machines, Storage
+from xapi_lab.machines.namespace import prerequisites
+from xapi_lab.machines.namespace.backend import NamespaceMachines
+from xapi_lab.machines.qemu import QemuMachines
+from xapi_lab.machines.trees import TreeStorage
 from xapi_lab.measurements import Measurements
 from xapi_lab.messages import Messages
 from xapi_lab.no_machines import NoMachines, NoStorage
@@ -219,19 +224,29 @@ class Lab:
 
     def _make_backend(self) -> None:
         if self.config.backend == "none":
-            self.machines = NoMachines(self, self.config.agent_delay)
+            self.machines = MachinesByVm({"none": self._no_machines})
             self.storage = NoStorage()
             return
-        from xapi_lab.machines.qemu import QemuMachines
-        from xapi_lab.machines.storage import QcowStorage
+        if self.config.backend == "namespace" and (complaint := prerequisites.missing()) is not None:
+            raise ConfigError(complaint)
+        self.machines = MachinesByVm(
+            {"qemu": self._qemu_machines, "namespace": self._namespace_machines, "none": self._no_machines}
+        )
+        self.storage = TreeStorage()
 
-        self.machines = QemuMachines(
+    def _no_machines(self) -> Machines:
+        return NoMachines(self, self.config.agent_delay)
+
+    def _qemu_machines(self) -> Machines:
+        return QemuMachines(
             self.state_dir / "machines",
             self,
             nat_ports=self.config.nat_ports,
             nat_outgoing=self.config.nat_outgoing,
         )
-        self.storage = QcowStorage()
+
+    def _namespace_machines(self) -> Machines:
+        return NamespaceMachines(self.state_dir / "machines", self)
 
     def _root_password(self) -> str:
         path = self.state_dir / "password"

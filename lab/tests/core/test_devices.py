@@ -143,7 +143,7 @@ def test_a_running_vms_nic_is_locked_at_once(lab: Lab, api: Api) -> None:
     uuid = api("VM.get_uuid", vm)
 
     def lock() -> Locking:
-        return lab.run(lambda inside: inside.machines.spec(uuid).nics[0].locking)
+        return lab.run(lambda inside: inside.machines.of(uuid).spec(uuid).nics[0].locking)
 
     own, added = bytes([192, 0, 2, 7]), bytes([192, 0, 2, 8])
     assert lock() == Locking("unlocked", frozenset({own}))

@@ -96,7 +96,7 @@ def test_a_pool_keeps_its_backend(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ({"backend": "vmware"}, "backend is one of qemu, none"),
+        ({"backend": "vmware"}, "backend is one of qemu, namespace, none"),
         ({"colour": 1}, "unknown option colour"),
         ({"srs": [{"name": "x", "capacity": "2 Gigs"}]}, "a size is a number of bytes or such as '20 GiB'"),
         ({"networks": [{"name": "x", "kind": "bridge"}]}, "kind is nat or private"),

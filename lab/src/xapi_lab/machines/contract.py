@@ -72,6 +72,8 @@ class MachineSpec:
     """XAPI's letters: c disk, d CD, n network."""
     disks: tuple[Disk, ...]
     nics: tuple[Nic, ...]
+    backend: str = ""
+    """`qemu`, `namespace` or `none`; a backend itself does not look at it."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from .addresses import SNAP_LENGTH, Capture
 from .command_line import AGENT_PORT, AGENT_SOCKET, PID_FILE, QMP_SOCKET, nic_netdev
 from .contract import MachineError, MachineListener, Nic
 from .process import MachineProcess
+from .short_path import short_path
 
 _LOG = logging.getLogger(__name__)
 
@@ -258,18 +258,3 @@ class Machine:
                 await self.forget_nic(device)
                 self._addresses[device] = (await self.publish(self, nic, address),)
                 self._listener.on_addresses(self.uuid, dict(self._addresses))
-
-
-class short_path:
-    """A path of a few characters to a folder: the path of a Unix socket may have no more than 107."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._descriptor = -1
-
-    def __enter__(self) -> str:
-        self._descriptor = os.open(self._folder, os.O_PATH | os.O_DIRECTORY)
-        return f"/proc/self/fd/{self._descriptor}"
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
