@@ -28,10 +28,16 @@ class Failure(Exception):
 class Api:
     """One keep-alive connection and one session."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, *, host: str = "", log_in: bool = True) -> None:
+        """`host`: the address of the member that is asked; the first host otherwise."""
         self._lab = lab
-        self._connection = http.client.HTTPSConnection(lab.host, lab.port, context=lab.ssl_context)
-        self.session: str = self.request("session.login_with_password", "root", lab.password, "2.21", "tests")
+        self._connection = http.client.HTTPSConnection(host or lab.host, lab.port, context=lab.ssl_context)
+        self.session = ""
+        if log_in:
+            self.log_in(lab)
+
+    def log_in(self, lab: Lab) -> None:
+        self.session = self.request("session.login_with_password", "root", lab.password, "2.21", "tests")
 
     def request(self, method: str, *params: Any) -> Any:
         """A call without the session in front."""
@@ -45,9 +51,11 @@ class Api:
     def __call__(self, method: str, *params: Any) -> Any:
         return self.request(method, self.session, *params)
 
-    def put(self, path: str, body: bytes, length: int | None = None) -> tuple[int, http.client.HTTPMessage]:
+    def put(
+        self, path: str, body: bytes, length: int | None = None, host: str = ""
+    ) -> tuple[int, http.client.HTTPMessage]:
         """PUT a body; `length` is the Content-Length that it claims to have."""
-        connection = http.client.HTTPSConnection(self._lab.host, self._lab.port, context=self._lab.ssl_context)
+        connection = http.client.HTTPSConnection(host or self._lab.host, self._lab.port, context=self._lab.ssl_context)
         connection.putrequest("PUT", path)
         connection.putheader("Content-Length", str(len(body) if length is None else length))
         connection.endheaders()
@@ -59,9 +67,9 @@ class Api:
         response.read()
         return response.status, response.headers
 
-    def get(self, path: str, headers: dict[str, str]) -> http.client.HTTPResponse:
+    def get(self, path: str, headers: dict[str, str], host: str = "") -> http.client.HTTPResponse:
         """GET a path, over a connection of its own."""
-        connection = http.client.HTTPSConnection(self._lab.host, self._lab.port, context=self._lab.ssl_context)
+        connection = http.client.HTTPSConnection(host or self._lab.host, self._lab.port, context=self._lab.ssl_context)
         connection.request("GET", path, headers=headers)
         return connection.getresponse()
 

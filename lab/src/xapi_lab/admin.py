@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from xapi_lab import failover
 from xapi_lab.faults import fault_from
 from xapi_lab.server import Server
 from xapi_lab.values import NULL
@@ -61,7 +62,7 @@ class Admin:
         try:
             question = json.loads(await reader.readline())
             answer = {"result": await self._run(question.pop("command"), question)}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, failover.FailoverError) as error:
             answer = {"error": f"{error}" or type(error).__name__}
         writer.write(json.dumps(answer).encode() + b"\n")
         await writer.drain()
@@ -82,6 +83,10 @@ class Admin:
             return lab.faults.describe()
         if command == "fault-clear":
             return lab.faults.clear(arguments.get("number"))
+        if command in {"host-lose", "host-return"}:
+            host = failover.find_host(lab, str(arguments["host"]))
+            await (failover.lose if command == "host-lose" else failover.bring_back)(lab, host)
+            return self._server.hosts()
         if command == "console":
             return self._console(str(arguments["vm"]))
         if command == "down":
@@ -94,6 +99,7 @@ class Admin:
         vms = [record for _, record in database.records("VM")]
         own = [vm for vm in vms if not vm["is_a_template"] and not vm["is_control_domain"]]
         return {
+            "hosts": self._server.hosts(),
             "vms": [
                 {"name": vm["name_label"], "uuid": vm["uuid"], "power_state": vm["power_state"],
                  "networks": self._networks(vm["guest_metrics"])}

@@ -7,7 +7,7 @@ from __future__ import annotations
 import random
 
 from xapi_lab import templates
-from xapi_lab.config import Config, HostShape, NetworkShape, SrShape
+from xapi_lab.config import Config, HostShape, NetworkShape, SrShape, host_addresses
 from xapi_lab.database import Database, new_uuid
 from xapi_lab.memory import HYPERVISOR_OVERHEAD
 from xapi_lab.values import NULL, now
@@ -69,7 +69,10 @@ DOM0_MEMORY = 2**30
 
 def make_pool(database: Database, config: Config) -> None:
     """Fill an empty database with the pool that a configuration describes."""
-    hosts = [_host(database, shape) for shape in config.hosts]
+    hosts = [
+        _host(database, shape, address) for shape, address in zip(config.hosts, host_addresses(config), strict=True)
+    ]
+    by_name = {shape.name: host for shape, host in zip(config.hosts, hosts, strict=True)}
     networks = [_network(database, shape) for shape in config.networks]
     pool = database.create(
         "pool",
@@ -80,7 +83,7 @@ def make_pool(database: Database, config: Config) -> None:
     )  # fmt: skip
     for kind, label in SR_TYPES.items():
         _storage_manager(database, kind, label)
-    srs = [(shape, make_sr(database, shape, hosts)) for shape in config.srs]
+    srs = [(shape, make_sr(database, shape, [by_name[shape.host]] if shape.host else hosts)) for shape in config.srs]
     default = next((sr for shape, sr in srs if shape.default), srs[0][1])
     database.update("pool", pool, default_SR=default, suspend_image_SR=default, crash_dump_SR=default)
     for host in hosts:
@@ -94,13 +97,8 @@ def make_pool(database: Database, config: Config) -> None:
         templates.create(database, template)
 
 
-def after_start(database: Database, url: str) -> None:
-    """What a fresh server process says of itself: its address, and that nothing is under way."""
-    address = url.split("//", 1)[-1].rsplit(":", 1)[0]
-    for host in database.refs("host"):
-        database.update("host", host, address=address, enabled=True)
-        metrics = database.get("host", host, "metrics")
-        database.update("host_metrics", metrics, live=True, last_updated=now())
+def after_start(database: Database) -> None:
+    """What a fresh server process says of itself: that nothing is under way."""
     for class_name, class_ in database.model.classes.items():
         if "current_operations" in class_.fields:
             for ref in database.refs(class_name):
@@ -108,7 +106,7 @@ def after_start(database: Database, url: str) -> None:
     database.recompute_all(("VM", "VBD", "VIF", "VDI"))
 
 
-def _host(database: Database, shape: HostShape) -> str:
+def _host(database: Database, shape: HostShape, address: str) -> str:
     metrics = database.create(
         "host_metrics", {"memory_total": shape.memory, "memory_free": 0, "live": True, "last_updated": now()}
     )
@@ -134,7 +132,7 @@ def _host(database: Database, shape: HostShape) -> str:
             "supported_bootloaders": ["pygrub"],
             "logging": {},
             "hostname": shape.name,
-            "address": "127.0.0.1",
+            "address": address,
             "metrics": metrics,
             "license_params": dict(LICENSE_PARAMS),
             "edition": "xcp-ng",
@@ -198,7 +196,8 @@ def _pif(database: Database, host: str, network: str, number: int) -> None:
         "PIF",
         {"device": f"eth{number}", "network": network, "host": host, "MAC": mac, "MTU": 1500, "VLAN": -1,
          "metrics": metrics, "physical": True, "currently_attached": True,
-         "ip_configuration_mode": "Static" if number == 0 else "None", "IP": "127.0.0.1" if number == 0 else "",
+         "ip_configuration_mode": "Static" if number == 0 else "None",
+         "IP": database.get("host", host, "address") if number == 0 else "",
          "netmask": "255.0.0.0" if number == 0 else "", "management": number == 0, "managed": True,
          "capabilities": []},
     )  # fmt: skip

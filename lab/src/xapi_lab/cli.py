@@ -50,6 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     console = commands.add_parser("console", parents=[common], help="print a VM's serial console")
     console.add_argument("vm", metavar="VM", help="name or uuid")
 
+    host = commands.add_parser("host", help="lose a host of the pool, or let it come back")
+    hosts = host.add_subparsers(dest="host_command", required=True, metavar="COMMAND")
+    for name, help_ in (("lose", "take the power from a host"), ("return", "let a lost host boot again")):
+        command = hosts.add_parser(name, parents=[common], help=help_)
+        command.add_argument("host", metavar="HOST", help="name, uuid or address")
+
     calls = commands.add_parser("calls", parents=[common], help="count the calls that clients made")
     calls.add_argument("--json", action="store_true", help="print JSON")
     calls.add_argument("--reset", action="store_true", help="start counting anew")
@@ -125,6 +131,9 @@ def _status(arguments: argparse.Namespace) -> int:
         print(json.dumps(information, indent=2))
         return 0
     _print_information(information, as_json=False)
+    for host in information["hosts"]:
+        role = "coordinator" if host["coordinator"] else "member"
+        print(f"  {host['name']:30} {role if host['up'] else 'lost':11} {host['url']}")
     for vm in information["vms"]:
         print(f"  {vm['name']:30} {vm['power_state']:10} {vm['networks'].get('0/ip', '-'):16} {vm['uuid']}")
     return 0
@@ -141,6 +150,12 @@ def _console(arguments: argparse.Namespace) -> int:
         print(log.read_text(errors="replace"), end="")
     sockets = ", ".join(str(path) for path in sorted(directory.glob("*.sock")))
     print(f"(log files: {', '.join(map(str, logs))}; sockets: {sockets or 'none'})", file=sys.stderr)
+    return 0
+
+
+def _host(arguments: argparse.Namespace) -> int:
+    request(arguments.state_dir.resolve(), f"host-{arguments.host_command}", host=arguments.host)
+    print(f"{arguments.host} is {'lost' if arguments.host_command == 'lose' else 'back'}")
     return 0
 
 
@@ -170,7 +185,9 @@ def _fault(arguments: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"up": _up, "down": _down, "status": _status, "console": _console, "calls": _calls, "fault": _fault}
+_COMMANDS = {
+    "up": _up, "down": _down, "status": _status, "console": _console, "host": _host, "calls": _calls, "fault": _fault
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

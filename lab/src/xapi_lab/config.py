@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ class HostShape:
     """0: as many as this machine has, 4 at least (16 without machines)."""
     memory: int = 0
     """Bytes; 0: as much as this machine has (64 GiB without machines)."""
+    address: str = ""
+    """Loopback address that the host answers on; empty: the pool's `address` for the first, the next ones for the others."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class SrShape:
     capacity: int = 200 * GIB
     """Bytes."""
     shared: bool = False
+    """Attached to every host; otherwise to one."""
+    host: str = ""
+    """Name of the host that an SR which is not shared belongs to; empty: the first."""
     default: bool = False
 
 
@@ -61,6 +67,7 @@ class Config:
     port: int = 0
     """TLS port on loopback; 0: the one used before, else a free one."""
     address: str = "127.0.0.1"
+    """Loopback address of the first host, which is the coordinator at first."""
     http_port: int = 0
     """Plain HTTP port on loopback; 0: none."""
     pool_name: str = "xapi-lab"
@@ -88,6 +95,8 @@ class Config:
     """What VMs run unless their xenstore_data `FIST/guest` says otherwise: agent, kernel or silent."""
     shutdown_timeout: float = 1200.0
     """Seconds that VM.clean_shutdown waits for the guest."""
+    host_assumed_dead_after: float = 10.0
+    """Seconds from the loss of a host to what the others do about it (XAPI: 600 without HA)."""
     faults: tuple[dict[str, Any], ...] = field(default=())
 
 
@@ -127,10 +136,34 @@ def validated(config: Config, where: str = "configuration") -> Config:
         raise ConfigError(f"{where}: a pool needs at least one of each of hosts, srs and networks")
     if config.guest not in {"agent", "kernel", "silent"}:
         raise ConfigError(f"{where}: guest is agent, kernel or silent, not {config.guest!r}")
+    names = [host.name for host in config.hosts]
+    for sr in config.srs:
+        if sr.host and sr.host not in names:
+            raise ConfigError(f"{where}: srs: host is one of {', '.join(names)}, not {sr.host!r}")
+        if sr.host and sr.shared:
+            raise ConfigError(f"{where}: srs: {sr.name} is shared, so it belongs to no host")
+    addresses = host_addresses(config, where)
+    if len(set(names)) < len(names) or len(set(addresses)) < len(addresses):
+        raise ConfigError(f"{where}: hosts: every host needs a name and an address of its own")
     for network in config.networks:
         if network.kind not in {"nat", "private"}:
             raise ConfigError(f"{where}: networks: kind is nat or private, not {network.kind!r}")
     return config
+
+
+def host_addresses(config: Config, where: str = "configuration") -> list[str]:
+    """The loopback address of each host, in order; raises ConfigError."""
+    try:
+        first = ipaddress.ip_address(config.address)
+        addresses = [ipaddress.ip_address(host.address or first + n) for n, host in enumerate(config.hosts)]
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    for address in addresses:
+        if not address.is_loopback:
+            raise ConfigError(
+                f"{where}: the lab answers on loopback addresses such as 127.0.0.2 only, not on {address}"
+            )
+    return [str(address) for address in addresses]
 
 
 def with_this_machine(config: Config) -> Config:

@@ -21,8 +21,8 @@ _LOG = logging.getLogger(__name__)
 _ASYNC = ("Async.", "InternalAsync.")
 
 
-async def dispatch(lab: Lab, method: str, params: list[Any]) -> Any:
-    """Carry out a call; raises XapiError for every failure that a client is told of."""
+async def dispatch(lab: Lab, method: str, params: list[Any], host: str) -> Any:
+    """Carry out a call that a host was asked for; raises XapiError for every failure that a client is told of."""
     lab.call_log.record(method)
     faults = lab.faults.matching(method)
     for fault in faults:
@@ -30,14 +30,15 @@ async def dispatch(lab: Lab, method: str, params: list[Any]) -> Any:
             lab.sessions.logout(params[0])
     await fault_injection.before_call(faults)
     try:
-        value = await _dispatch(lab, method, params)
+        value = await _dispatch(lab, method, params, host)
     finally:
         lab.save()
     fault_injection.after_call(faults)
     return value
 
 
-async def _dispatch(lab: Lab, method: str, params: list[Any]) -> Any:
+async def _dispatch(lab: Lab, method: str, params: list[Any], host: str) -> Any:
+    lab.members.check_emergency(host, method)
     if method == "system.listMethods":
         return list_methods(lab)
     if method.startswith("system.isAlive:"):
@@ -45,28 +46,37 @@ async def _dispatch(lab: Lab, method: str, params: list[Any]) -> Any:
     name = method.removeprefix("Internal").removeprefix("Async.") if method.startswith(_ASYNC) else method
     message = lab.model.message(name)
     if message is None:
-        _unknown(lab, name, params)
+        _unknown(lab, name, params, host)
     assert message is not None
     session, arguments = _arguments(message, params)
     if message.needs_session:
-        lab.sessions.check(session)
+        _check_session(lab, session, host)
         lab.sessions.require_role(session, message.role, message.wire_name)
     if method.startswith(_ASYNC):
-        return _start_async(lab, message, session, arguments)
+        return _start_async(lab, message, session, arguments, host)
     if message.removed:
         raise XapiError("MESSAGE_REMOVED")
     if not message.has_async:
-        return await _run(Context(lab, session, NULL, message.wire_name), message, arguments)
+        return await _run(Context(lab, session, NULL, message.wire_name, host), message, arguments)
     task = lab.tasks.create(message.wire_name)
     try:
-        return await _run(Context(lab, session, task, message.wire_name), message, arguments)
+        return await _run(Context(lab, session, task, message.wire_name, host), message, arguments)
     finally:
         lab.tasks.forget(task)
 
 
-def _unknown(lab: Lab, name: str, params: list[Any]) -> None:
+def _check_session(lab: Lab, session: str, host: str) -> None:
+    """Raise what a host answers to a session that is not good there."""
+    if lab.sessions.is_local(session, host):
+        return
+    if not lab.members.is_coordinator(host):
+        raise lab.members.refusal(host)
+    lab.sessions.check(session)
+
+
+def _unknown(lab: Lab, name: str, params: list[Any], host: str) -> None:
     if params:
-        lab.sessions.check(decode(generic.STRING, params[0]))
+        _check_session(lab, decode(generic.STRING, params[0]), host)
     raise XapiError("MESSAGE_METHOD_UNKNOWN", name)
 
 
@@ -85,11 +95,11 @@ def _arguments(message: Message, params: list[Any]) -> tuple[str, list[Any]]:
     ]
 
 
-def _start_async(lab: Lab, message: Message, session: str, arguments: list[Any]) -> str:
+def _start_async(lab: Lab, message: Message, session: str, arguments: list[Any], host: str) -> str:
     if not message.has_async:
         raise XapiError("Fault", f"No async mode for this operation (rpc: {message.wire_name})")
     task = lab.tasks.create(f"Async.{message.wire_name}")
-    lab.background(_run_async(Context(lab, session, task, message.wire_name), message, arguments))
+    lab.background(_run_async(Context(lab, session, task, message.wire_name, host), message, arguments))
     return task
 
 

@@ -15,7 +15,7 @@ from xapi_lab.database import Record, new_uuid
 from xapi_lab.errors import XapiError
 from xapi_lab.machines.contract import Disk, MachineError, MachineSpec, Nic
 from xapi_lab.machines.vif_locking import locking
-from xapi_lab.memory import overhead
+from xapi_lab.memory import overhead, publish
 from xapi_lab.values import NULL, now
 
 if TYPE_CHECKING:
@@ -165,19 +165,36 @@ def set_running(lab: Lab, vm_ref: str, host: str, *, paused: bool) -> None:
         memory_actual=vm["memory_dynamic_max"], hvm=True, current_domain_type="hvm", last_updated=now(),
     )  # fmt: skip
     db.set("VM", vm_ref, "power_state", "Paused" if paused else "Running")
+    publish(db, host)
     if not paused:
         expect_agent(lab, vm_ref)
+
+
+def set_moved(lab: Lab, vm_ref: str, host: str) -> None:
+    """Record that a running machine goes on on another host, as a new domain there."""
+    db = lab.database
+    source = db.get("VM", vm_ref, "resident_on")
+    domid = lab.store.get("domid", 0) + 1
+    lab.store.put("domid", domid)
+    db.update("VM", vm_ref, resident_on=host, domid=domid)
+    for console in db.get("VM", vm_ref, "consoles"):
+        uuid = db.get("console", console, "uuid")
+        db.set("console", console, "location", f"https://{db.get('host', host, 'address')}/console?uuid={uuid}")
+    publish(db, source)
+    publish(db, host)
 
 
 def set_halted(lab: Lab, vm_ref: str) -> None:
     """Record that a VM has no machine any more."""
     db = lab.database
     vm = db.record("VM", vm_ref)
+    host = vm["resident_on"]
     _detach(lab, vm)
     db.update(
         "VM", vm_ref, power_state="Halted", resident_on=NULL, scheduled_to_be_resident_on=NULL, domid=-1,
         memory_target=0, requires_reboot=False, pending_guidances=[], suspend_VDI=NULL,
     )  # fmt: skip
+    publish(db, host)
     if db.exists("VM_metrics", vm["metrics"]):
         db.update("VM_metrics", vm["metrics"], VCPUs_number=0, memory_actual=0)
 
@@ -185,10 +202,12 @@ def set_halted(lab: Lab, vm_ref: str) -> None:
 def set_suspended(lab: Lab, vm_ref: str, suspend_vdi: str) -> None:
     db = lab.database
     vm = db.record("VM", vm_ref)
+    host = vm["resident_on"]
     _detach(lab, vm)
     db.update(
         "VM", vm_ref, suspend_VDI=suspend_vdi, power_state="Suspended", resident_on=NULL, domid=-1, memory_target=0
     )
+    publish(db, host)
     db.update("VM_metrics", ensure_metrics(lab, vm_ref), VCPUs_number=0, memory_actual=0)
 
 

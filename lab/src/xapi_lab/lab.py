@@ -13,13 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xapi_lab import bootstrap, guests, model, operations
+from xapi_lab import bootstrap, failover, guests, model, operations
 from xapi_lab.call_log import CallLog
 from xapi_lab.calls import load_all
 from xapi_lab.calls.registry import Context
 from xapi_lab.config import Config, ConfigError, with_this_machine
 from xapi_lab.database import Database
 from xapi_lab.faults import Faults, fault_from
+from xapi_lab.listeners import Listeners
 from xapi_lab.machines.by_vm import MachinesByVm
 from xapi_lab.machines.contract import Machines, Storage
 from xapi_lab.machines.namespace import prerequisites
@@ -27,6 +28,7 @@ from xapi_lab.machines.namespace.backend import NamespaceMachines
 from xapi_lab.machines.qemu import QemuMachines
 from xapi_lab.machines.trees import TreeStorage
 from xapi_lab.measurements import Measurements
+from xapi_lab.members import Members
 from xapi_lab.messages import Messages
 from xapi_lab.no_machines import NoMachines, NoStorage
 from xapi_lab.sessions import Account, Sessions
@@ -64,6 +66,8 @@ class Lab:
         self.password = self._root_password()
         accounts = [Account(account.name, account.password, account.role) for account in config.accounts]
         self.sessions = Sessions(self.database, [Account("root", self.password), *accounts])
+        self.members: Members
+        self.listeners: Listeners
         self.machines: Machines
         self.storage: Storage
         self._make_backend()
@@ -73,14 +77,19 @@ class Lab:
 
     # --- life
 
-    async def open(self, url: str) -> None:
-        """Load the pool, or make it at the first start; take over machines that still run."""
+    def load(self) -> None:
+        """Load the pool, or make it at the first start."""
         known = self.store.load(self.database)
         self.messages.load(self.store.get("messages", []))
         if not known:
             bootstrap.make_pool(self.database, self.config)
-        bootstrap.after_start(self.database, url)
+        self.members = Members(self.database, self.store)
+        bootstrap.after_start(self.database)
+        failover.after_start(self)
         self.database.on_change = self._on_change
+
+    async def open(self) -> None:
+        """Take over machines that still run."""
         for vm in self.database.refs("VM"):
             await guests.take_over(self, vm)
         if self.measures:
@@ -189,7 +198,7 @@ class Lab:
 
     def system_context(self, name: str) -> Context:
         """A context for what the lab does of its own accord."""
-        return Context(self, NULL, NULL, name)
+        return Context(self, NULL, NULL, name, self.members.coordinator)
 
     # --- MachineListener
 

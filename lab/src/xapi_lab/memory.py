@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from xapi_lab.database import Database, Record
 from xapi_lab.errors import XapiError
-from xapi_lab.values import NULL
 
 MIB = 2**20
 HYPERVISOR_OVERHEAD = 128 * MIB
@@ -35,6 +34,13 @@ def free(database: Database, host: str) -> int:
         vm = database.row("VM", vm_ref).record
         used += vm["memory_target"] + vm["memory_overhead"]
     for vm_ref, row in database.tables["VM"].items():
-        if row.record["scheduled_to_be_resident_on"] == host and row.record["resident_on"] == NULL:
+        if row.record["scheduled_to_be_resident_on"] == host and row.record["resident_on"] != host:
             used += needed(database.row("VM", vm_ref).record)
     return int(total - used)
+
+
+def publish(database: Database, host: str) -> None:
+    """Bring host_metrics.memory_free of a host up to date."""
+    if database.exists("host", host):
+        metrics = database.get("host", host, "metrics")
+        database.update("host_metrics", metrics, memory_free=max(0, free(database, host)))

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,9 @@ from xapi_lab.dispatch import dispatch
 from xapi_lab.errors import XapiError
 from xapi_lab.faults import ConnectionCut
 from xapi_lab.http_handlers import raw_vdi, statistics
-from xapi_lab.http_handlers.access import NO_CACHE, forbidden, internal_error, page
+from xapi_lab.http_handlers.access import NO_CACHE, forbidden, host_asked, internal_error, page
 from xapi_lab.lab import Lab
+from xapi_lab.listeners import Listeners
 from xapi_lab.tls import server_context
 from xapi_lab.wire import MalformedRequest, jsonrpc, xmlrpc
 from xapi_lab.wire import Request as Call
@@ -58,56 +58,61 @@ def _request(
 
 
 class Server:
-    """A lab on a TLS port of loopback."""
+    """A lab on a TLS port of loopback for each of its hosts."""
 
     def __init__(self, state_dir: Path, config: Config) -> None:
         self.state_dir = state_dir
         self.config = config
         self.lab: Lab
-        self.port = 0
-        self._runner: web.ServerRunner
+        self._listeners: Listeners
+
+    @property
+    def port(self) -> int:
+        return self._listeners.port
 
     @property
     def url(self) -> str:
-        return f"https://{self.config.address}:{self.port}"
+        """Where the first host answers."""
+        return self.hosts()[0]["url"]
+
+    def hosts(self) -> list[dict[str, Any]]:
+        """Where each host answers, the first one first, and whether it does."""
+        database, members = self.lab.database, self.lab.members
+        return [
+            {"name": database.get("host", host, "name_label"), "address": members.address(host),
+             "url": f"https://{_in_url(members.address(host))}:{self.port}", "up": host not in members.lost,
+             "coordinator": host == members.coordinator}
+            for host in members.all()
+        ]  # fmt: skip
 
     async def start(self) -> None:
         """Answer calls from when this returns."""
         self.lab = Lab(self.state_dir, self.config)
-        listening = self._listening_socket()
-        self.port = listening.getsockname()[1]
+        self.lab.load()
+        await self.lab.open()
+        members = self.lab.members
+        self._listeners = self.lab.listeners = Listeners(self._runner, self.config.http_port)
+        addresses = [members.address(host) for host in members.all()]
+        last_port = self.lab.store.get("port", 0)
+        await self._listeners.open_all(
+            addresses, self.config.port, last_port, server_context(self.state_dir, addresses)
+        )
         self.lab.store.put("port", self.port)
-        await self.lab.open(self.url)
+        for host in members.lost:
+            await self._listeners.close(members.address(host))
+
+    def _runner(self) -> web.BaseRunner:
         server = web.Server(
             self._answer, request_factory=_request, access_log=None, handler_cancellation=True, keepalive_timeout=3600
         )
-        self._runner = web.ServerRunner(server)
-        await self._runner.setup()
-        await web.SockSite(self._runner, listening, ssl_context=server_context(self.state_dir)).start()
-        if self.config.http_port:
-            await web.TCPSite(self._runner, self.config.address, self.config.http_port).start()
+        return web.ServerRunner(server)
 
     async def stop(self, *, stop_machines: bool) -> None:
         self.lab.sessions.logout_all()
         self.lab.wake()
         await asyncio.sleep(0)
-        await self._runner.cleanup()
+        await self._listeners.close_all()
         await self.lab.close(stop_machines=stop_machines)
-
-    def _listening_socket(self) -> socket.socket:
-        """The configured port, else the one used before if it is free, else any free one."""
-        wanted = [self.config.port] if self.config.port else [self.lab.store.get("port", 0), 0]
-        for port in wanted:
-            listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listening.bind((self.config.address, port))
-                return listening
-            except OSError:
-                listening.close()
-                if port == wanted[-1]:
-                    raise
-        raise AssertionError("not reached")
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
@@ -133,11 +138,12 @@ class Server:
         body = await http_request.content.read(LARGEST_REQUEST) if length else b""
         while len(body) < length and (more := await http_request.content.read(length - len(body))):
             body += more
+        host = host_asked(self.lab, http_request)
         wire = jsonrpc if json else xmlrpc
         request = Call("", [], "json2" if json else "xml", 0)
         try:
             request = wire.parse_request(body)
-            work = dispatch(self.lab, request.method, request.params)
+            work = dispatch(self.lab, request.method, request.params, host)
             waits = request.method.startswith("event.")
             answer = self._success(request, await (work if waits else self.lab.to_the_end(work)))
         except MalformedRequest as error:
@@ -158,3 +164,7 @@ class Server:
         if request.style != "xml":
             return jsonrpc.success(request, value)
         return xmlrpc.bare(value) if request.method == "system.listMethods" else xmlrpc.success(value)
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -8,7 +8,7 @@ import hmac
 import time
 from dataclasses import dataclass
 
-from xapi_lab.database import Database
+from xapi_lab.database import Database, new_ref
 from xapi_lab.errors import XapiError
 from xapi_lab.values import from_timestamp, now
 
@@ -34,6 +34,8 @@ class Sessions:
         self._last_active: dict[str, float] = {}
         self._roles: dict[str, str] = {}
         self._idle_timeout = idle_timeout
+        self._local: dict[str, str] = {}
+        """Local sessions, which no database knows, with the host that they are good for."""
 
     def authenticate(self, name: str, password: str) -> Account:
         account = self._accounts.get(name)
@@ -63,6 +65,18 @@ class Sessions:
         self._roles[ref] = account.role
         self._drop_surplus(originator)
         return ref
+
+    def login_locally(self, host: str) -> str:
+        """A session with one host alone, which is good while the pool has no coordinator."""
+        ref = new_ref()
+        self._local[ref] = host
+        return ref
+
+    def is_local(self, ref: str, host: str) -> bool:
+        return self._local.get(ref) == host
+
+    def logout_locally(self, ref: str) -> None:
+        self._local.pop(ref, None)
 
     def check(self, ref: str) -> None:
         """Raise SESSION_INVALID unless a session is alive; counts as activity."""

@@ -10,11 +10,12 @@ import shutil
 import ssl
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from xapi_lab import failover
 from xapi_lab import lab as lab_module
 from xapi_lab.config import from_mapping
 from xapi_lab.faults import fault_from
@@ -99,6 +100,10 @@ class Lab:
     def url(self) -> str:
         return self._server.url
 
+    def hosts(self) -> list[dict[str, Any]]:
+        """Name, address, URL of each host, the first one first; whether it is up, and the coordinator."""
+        return self._server.hosts()
+
     @property
     def host(self) -> str:
         return self.config.address
@@ -160,6 +165,21 @@ class Lab:
     def fault(self, method: str, **description: Any) -> int:
         """Add a fault (see xapi_lab.faults.Fault); its number is for clear_faults."""
         return self.run(lambda lab: lab.faults.add(fault_from({"method": method, **description})))
+
+    def lose_host(self, name: str) -> None:
+        """Take the power from a host; what the pool makes of it comes `host_assumed_dead_after` seconds later."""
+        self._do(lambda lab: failover.lose(lab, failover.find_host(lab, name)))
+
+    def return_host(self, name: str) -> None:
+        """Let a lost host come back."""
+        self._do(lambda lab: failover.bring_back(lab, failover.find_host(lab, name)))
+
+    def restart_xapi(self, seconds: float = 0.0) -> None:
+        """End all sessions, tasks and connections; the coordinator's port is closed for some seconds."""
+        self._do(lambda lab: failover.restart_xapi_for(lab, seconds))
+
+    def _do(self, work: Callable[[lab_module.Lab], Coroutine[Any, Any, T]]) -> T:
+        return asyncio.run_coroutine_threadsafe(work(self._server.lab), self._loop).result()
 
     def clear_faults(self, number: int | None = None) -> None:
         self.run(lambda lab: lab.faults.clear(number))

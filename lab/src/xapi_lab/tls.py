@@ -8,6 +8,7 @@ import datetime
 import ipaddress
 import os
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -19,11 +20,11 @@ CA_FILE = "ca.pem"
 _VALID_DAYS = 3650
 
 
-def server_context(state_dir: Path) -> ssl.SSLContext:
-    """A server's TLS context; makes CA, key and certificate under `state_dir` when they are not there."""
+def server_context(state_dir: Path, addresses: Sequence[str]) -> ssl.SSLContext:
+    """A server's TLS context; makes CA, key and certificate for `addresses` under `state_dir` when they are not there."""
     certificate, key = state_dir / "server.pem", state_dir / "server.key"
     if not certificate.exists() or not key.exists() or not (state_dir / CA_FILE).exists():
-        _make(state_dir, certificate, key)
+        _make(state_dir, certificate, key, addresses)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, key)
@@ -54,7 +55,7 @@ def _builder(subject: str, issuer: str, key: ec.EllipticCurvePublicKey) -> x509.
     )
 
 
-def _make(state_dir: Path, certificate_path: Path, key_path: Path) -> None:
+def _make(state_dir: Path, certificate_path: Path, key_path: Path, addresses: Sequence[str]) -> None:
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = "xapi-lab CA"
     usage = x509.KeyUsage(
@@ -69,8 +70,7 @@ def _make(state_dir: Path, certificate_path: Path, key_path: Path) -> None:
     )
     names = [
         x509.DNSName("localhost"),
-        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-        x509.IPAddress(ipaddress.ip_address("::1")),
+        *(x509.IPAddress(ipaddress.ip_address(address)) for address in dict.fromkeys(["127.0.0.1", "::1", *addresses])),
     ]
     certificate = (
         _builder("xapi-lab", ca_name, key.public_key())

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -59,6 +60,44 @@ def test_a_guest_that_restarts_itself_is_reported_and_runs_on(folder: Path) -> N
         finally:
             await machines.kill(machine.uuid)
         assert listener.queue.empty(), "an end that was asked for was reported"
+
+    asyncio.run(work())
+
+
+def test_a_guest_goes_on_in_another_process(folder: Path) -> None:
+    async def work() -> None:
+        listener = Listener()
+        machines = QemuMachines(folder / "machines", listener, nat_ports=("8000",))
+        machine = spec(disk(folder / "d.raw", POWER_OFF), nics=(nic(0, "nat"), nic(1)))
+        await machines.start(machine)
+        place = machines.folder(machine.uuid)
+        progress: list[float] = []
+        for _ in range(2):
+            pid = (place / "pid").read_text()
+            await machines.migrate(machine, progress.append)
+            assert (place / "pid").read_text() != pid
+        assert progress
+        assert all(0 <= fraction < 1 for fraction in progress)
+        socket.create_connection(("127.77.98.7", 8000), SECONDS).close()
+        assert listener.queue.empty(), "a move was reported as an end"
+        await press_key(place)
+        await listener.wait_for("powered_off", SECONDS)
+        assert [path.name for path in (folder / "machines").iterdir() if path.is_dir()] == [machine.uuid]
+
+    asyncio.run(work())
+
+
+def test_a_machine_that_cannot_be_received_runs_on_where_it_was(folder: Path) -> None:
+    async def work() -> None:
+        listener = Listener()
+        machines = QemuMachines(folder / "machines", listener)
+        machine = spec(disk(folder / "d.raw", POWER_OFF))
+        await machines.start(machine)
+        with pytest.raises(MachineError, match="could not be moved"):
+            await machines.migrate(replace(machine, memory=2 * machine.memory), lambda fraction: None)
+        assert listener.queue.empty()
+        await press_key(machines.folder(machine.uuid))
+        await listener.wait_for("powered_off", SECONDS)
 
     asyncio.run(work())
 

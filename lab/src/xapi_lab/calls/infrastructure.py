@@ -223,33 +223,6 @@ async def pbd_destroy(context: Context, pbd: str) -> None:
 # --- hosts
 
 
-@call("host.enable")
-async def host_enable(context: Context, host: str) -> None:
-    context.db.set("host", host, "enabled", True)
-
-
-@call("host.disable")
-async def host_disable(context: Context, host: str, auto_enable: bool = True) -> None:
-    context.db.set("host", host, "enabled", False)
-
-
-@call("host.set_power_on_mode")
-async def host_set_power_on_mode(context: Context, host: str, mode: str, config: dict[str, str]) -> None:
-    context.db.update("host", host, power_on_mode=mode, power_on_config=config)
-
-
-@call("host.reboot", "host.shutdown")
-async def host_reboot(context: Context, host: str) -> None:
-    if context.db.get("host", host, "enabled"):
-        raise XapiError("HOST_NOT_DISABLED")
-    raise XapiError("NOT_IMPLEMENTED", context.name)
-
-
-@call("host.destroy")
-async def host_destroy(context: Context, host: str) -> None:
-    raise XapiError("HOST_IS_LIVE", host)
-
-
 @call("host.compute_free_memory")
 async def host_compute_free_memory(context: Context, host: str) -> int:
     return memory.free(context.db, host)

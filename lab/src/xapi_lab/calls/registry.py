@@ -42,6 +42,8 @@ class Context:
     session: str = NULL
     task: str = NULL
     name: str = ""
+    host: str = NULL
+    """The host that was asked."""
 
     @property
     def db(self) -> Database:
@@ -51,6 +53,7 @@ class Context:
     async def operation(self, class_name: str, ref: str, operation: str) -> AsyncIterator[None]:
         """Hold an operation on an object: wait while others are in its way, refuse what its state forbids."""
         await self.wait_until_allowed(class_name, ref, operation)
+        self._check_reachable(class_name, ref)
         key = self.task if self.task != NULL else f"DummyRef:|{id(self):x}|{self.name}"
         self.db.put_in_map(class_name, ref, "current_operations", key, operation)
         try:
@@ -66,6 +69,12 @@ class Context:
             for class_name, ref, operation in wanted:
                 await stack.enter_async_context(self.operation(class_name, ref, operation))
             yield
+
+    def _check_reachable(self, class_name: str, ref: str) -> None:
+        """Refuse what only the host of a running VM can do when that host is gone."""
+        vm = ref if class_name == "VM" else self.db.record(class_name, ref).get("VM", NULL)
+        if self.db.exists("VM", vm) and self.db.get("VM", vm, "resident_on") != NULL:
+            self.lab.members.check_reachable(self.db.get("VM", vm, "resident_on"))
 
     async def wait_until_allowed(self, class_name: str, ref: str, operation: str) -> None:
         """Wait for operations in the way, as XAPI does; raise any other refusal."""

@@ -14,21 +14,28 @@ from xapi_lab.errors import XapiError
 async def login_with_password(
     context: Context, name: str, password: str, version: str = "1.1", originator: str = ""
 ) -> str:
+    if not context.lab.members.is_coordinator(context.host):
+        raise context.lab.members.refusal(context.host)
     try:
         account = context.lab.sessions.authenticate(name, password)
     except XapiError:
         await asyncio.sleep(context.lab.config.failed_login_delay)
         raise
-    coordinator = context.db.get("pool", context.db.refs("pool")[0], "master")
-    return context.lab.sessions.login(account, originator, coordinator)
+    return context.lab.sessions.login(account, originator, context.lab.members.coordinator)
 
 
 @call("session.slave_local_login_with_password")
 async def slave_local_login_with_password(context: Context, name: str, password: str) -> str:
-    return await login_with_password(context, name, password)
+    context.lab.sessions.authenticate(name, password)
+    return context.lab.sessions.login_locally(context.host)
 
 
-@call("session.logout", "session.local_logout")
+@call("session.local_logout")
+async def local_logout(context: Context) -> None:
+    context.lab.sessions.logout_locally(context.session)
+
+
+@call("session.logout")
 async def logout(context: Context) -> None:
     context.lab.sessions.logout(context.session)
     context.lab.wake()

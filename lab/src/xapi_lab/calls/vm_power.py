@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 
-from xapi_lab import guests, memory
+from xapi_lab import guests, placement
 from xapi_lab.calls.registry import Context, call
 from xapi_lab.database import Record, new_uuid
 from xapi_lab.errors import XapiError
@@ -27,75 +27,17 @@ GENERIC_BIOS_STRINGS = {
 # --- placement
 
 
-def _host_refusal(context: Context, vm: Record, vm_ref: str, host: str) -> XapiError | None:
-    """Why a VM cannot start on a host."""
-    db = context.db
-    record = db.record("host", host)
-    if not db.get("host_metrics", record["metrics"], "live"):
-        return XapiError("HOST_NOT_LIVE")
-    if not record["enabled"]:
-        return XapiError("HOST_DISABLED", host)
-    if vm["VCPUs_max"] < 1:
-        return XapiError("VALUE_NOT_SUPPORTED", "VCPUs-max", vm["VCPUs_max"], "value should be a positive integer")
-    limits = [vm[f"memory_{name}"] for name in ("static_min", "dynamic_min", "dynamic_max", "static_max")]
-    if limits != sorted(limits):
-        return XapiError("MEMORY_CONSTRAINT_VIOLATION_ORDER")
-    pcpus = int(record["cpu_info"].get("cpu_count", "1"))
-    if vm["VCPUs_max"] > pcpus and vm["platform"].get("vcpu-unrestricted") != "true":
-        return XapiError("HOST_NOT_ENOUGH_PCPUS", vm["VCPUs_max"], pcpus)
-    for vbd in vm["VBDs"]:
-        vdi = db.get("VBD", vbd, "VDI")
-        if vdi != NULL and db.exists("VDI", vdi):
-            sr = db.get("VDI", vdi, "SR")
-            if not _sr_is_on(context, sr, host):
-                return XapiError("VM_REQUIRES_SR", vm_ref, sr)
-    needed, available = memory.needed(vm), memory.free(db, host)
-    if needed > available:
-        return XapiError("HOST_NOT_ENOUGH_FREE_MEMORY", needed, available)
-    return None
-
-
-def _sr_is_on(context: Context, sr: str, host: str) -> bool:
-    return any(
-        record["host"] == host and record["currently_attached"]
-        for pbd in context.db.get("SR", sr, "PBDs")
-        for record in [context.db.record("PBD", pbd)]
-    )
-
-
-def _choose_host(context: Context, vm_ref: str) -> str:
-    vm = context.db.record("VM", vm_ref)
-    hosts = [host for host in context.db.refs("host") if _host_refusal(context, vm, vm_ref, host) is None]
-    if not hosts:
-        raise XapiError("NO_HOSTS_AVAILABLE")
-    if vm["affinity"] in hosts:
-        return str(vm["affinity"])
-    return min(hosts, key=lambda host: (_group_members(context, vm, host), -memory.free(context.db, host)))
-
-
-def _group_members(context: Context, vm: Record, host: str) -> int:
-    """How many members of the VM's anti-affinity groups run on a host."""
-    db = context.db
-    members = {
-        member
-        for group in vm["groups"]
-        if db.get("VM_group", group, "placement") == "anti_affinity"
-        for member in db.get("VM_group", group, "VMs")
-    }
-    return sum(member in members for member in db.get("host", host, "resident_VMs"))
-
-
 @call("VM.assert_can_boot_here")
 async def assert_can_boot_here(context: Context, vm_ref: str, host: str) -> None:
-    refusal = _host_refusal(context, context.db.record("VM", vm_ref), vm_ref, host)
+    refusal = placement.refusal(context.db, vm_ref, host)
     if refusal is not None:
         raise refusal
 
 
 @call("VM.get_possible_hosts")
 async def get_possible_hosts(context: Context, vm_ref: str) -> list[str]:
-    vm = context.db.record("VM", vm_ref)
-    return [host for host in context.db.refs("host") if _host_refusal(context, vm, vm_ref, host) is None]
+    scheduled = context.db.get("VM", vm_ref, "scheduled_to_be_resident_on")
+    return [scheduled] if scheduled != NULL else placement.possible_hosts(context.db, vm_ref)
 
 
 # --- start
@@ -169,7 +111,7 @@ async def start_machine(context: Context, vm_ref: str, host: str, *, paused: boo
 async def start(context: Context, vm_ref: str, start_paused: bool, force: bool) -> None:
     async with context.operation("VM", vm_ref, "start"):
         _check_configuration(context, vm_ref)
-        await start_machine(context, vm_ref, _choose_host(context, vm_ref), paused=start_paused)
+        await start_machine(context, vm_ref, placement.choose(context.db, vm_ref), paused=start_paused)
         await _after_start(context, vm_ref)
 
 
@@ -290,6 +232,9 @@ async def power_state_reset(context: Context, vm_ref: str) -> None:
     vm = context.db.record("VM", vm_ref)
     if vm["is_control_domain"]:
         raise XapiError("CANNOT_RESET_CONTROL_DOMAIN", vm_ref)
+    if vm["resident_on"] in context.lab.members.lost:
+        guests.set_halted(context.lab, vm_ref)
+        return
     if vm["power_state"] == "Running":
         raise XapiError("DOMAIN_EXISTS", vm_ref)
     if vm["power_state"] != "Halted":
@@ -396,7 +341,7 @@ async def resume_machine(context: Context, vm_ref: str, host: str, *, paused: bo
 @call("VM.resume")
 async def resume(context: Context, vm_ref: str, start_paused: bool, force: bool) -> None:
     async with context.operation("VM", vm_ref, "resume"):
-        await resume_machine(context, vm_ref, _choose_host(context, vm_ref), paused=start_paused)
+        await resume_machine(context, vm_ref, placement.choose(context.db, vm_ref), paused=start_paused)
 
 
 @call("VM.resume_on")

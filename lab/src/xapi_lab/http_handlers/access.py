@@ -26,6 +26,12 @@ def parameter(request: web.BaseRequest, name: str) -> str | None:
     return request.query.get(name, request.cookies.get(name))
 
 
+def host_asked(lab: Lab, request: web.BaseRequest) -> str:
+    """The host of the pool whose address a request came to; the coordinator once the client has hung up."""
+    name = request.transport.get_extra_info("sockname") if request.transport is not None else None
+    return lab.members.at(name[0] if name else "")
+
+
 def page(status: int, reason: str, title: str, text: str, **headers: str) -> web.Response:
     """One of XAPI's error pages; the connection is closed."""
     response = web.Response(
@@ -141,5 +147,4 @@ def _basic_session(lab: Lab, header: str) -> str | None:
     except (binascii.Error, UnicodeDecodeError):
         return None
     account = lab.sessions.authenticate(name, password)
-    host = lab.database.get("pool", lab.database.refs("pool")[0], "master")
-    return lab.sessions.login(account, "", host)
+    return lab.sessions.login(account, "", lab.members.coordinator)

@@ -21,6 +21,7 @@ from xapi_lab.http_handlers.access import (
     not_found,
     parameter,
 )
+from xapi_lab.http_handlers.redirect import elsewhere
 from xapi_lab.http_handlers.streaming import body, early_answer, end, find, task_for
 from xapi_lab.lab import Lab
 from xapi_lab.machines.contract import StorageError
@@ -53,6 +54,9 @@ async def _import(
     if vdi is None and (sr is None or format_ != "raw"):
         lab.tasks.fail(task, ["VDI_MISSING", str(sr or ""), parameter(request, "vdi") or ""])
         return bad_request()
+    redirect = elsewhere(lab, request, str(sr) if vdi is None else lab.database.get("VDI", vdi, "SR"), task)
+    if redirect is not None:
+        return redirect
     response = await early_answer(request, task, {"content-type": "text/plain"})
     try:
         await fault_injection.before_call(faults)
@@ -111,6 +115,9 @@ async def export_raw_vdi(lab: Lab, request: web.BaseRequest, session: str) -> we
         lab.tasks.fail(task, ["VDI_MISSING", "", parameter(request, "vdi") or ""])
         return bad_request()
     record = lab.database.record("VDI", vdi)
+    redirect = elsewhere(lab, request, record["SR"], task)
+    if redirect is not None:
+        return redirect
     refusal = vdi_refusal(lab.database, vdi, "copy")
     headers = {
         "content-type": _CONTENT_TYPES[format_],

@@ -7,9 +7,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from xapi_lab.database import Record
-from xapi_lab.http_handlers.access import NO_CACHE, bad_request, guarded, internal_error, parameter
+from xapi_lab.http_handlers.access import NO_CACHE, bad_request, guarded, host_asked, internal_error, parameter
+from xapi_lab.http_handlers.redirect import redirect_to
 from xapi_lab.lab import Lab
 from xapi_lab.rrd import FUNCTIONS, NoArchive, Rrd, dump_json, dump_xml, updates
+from xapi_lab.values import NULL
 
 _CORS = {"Access-Control-Allow-Origin": "*"}
 
@@ -30,10 +32,9 @@ def _answer(text: str, *, as_json: bool) -> web.Response:
     return web.Response(body=text.encode(), headers={"content-type": kind, **_CORS, "Cache-Control": NO_CACHE})
 
 
-def _host(lab: Lab) -> Record:
+def _host(lab: Lab, request: web.BaseRequest) -> Record:
     """The host that is asked."""
-    database = lab.database
-    return database.record("host", database.get("pool", database.refs("pool")[0], "master"))
+    return lab.database.record("host", host_asked(lab, request))
 
 
 async def _measured(lab: Lab) -> None:
@@ -54,7 +55,7 @@ async def rrd_updates(lab: Lab, request: web.BaseRequest, session: str) -> web.S
     start = _whole_number(parameter(request, "start"))
     if start is None:
         return bad_request()
-    host, wanted = _host(lab), parameter(request, "vm_uuid") or "all"
+    host, wanted = _host(lab, request), parameter(request, "vm_uuid") or "all"
     rrds: list[tuple[str, Rrd]] = []
     if parameter(request, "host") == "true" and host["uuid"] in lab.measurements.hosts:
         rrds.append((f"host:{host['uuid']}:", lab.measurements.hosts[host["uuid"]]))
@@ -83,10 +84,15 @@ def _dump(request: web.BaseRequest, rrd: Rrd | None) -> web.Response:
 @guarded("read-only", "vm_rrd")
 async def vm_rrd(lab: Lab, request: web.BaseRequest, session: str) -> web.StreamResponse:
     await _measured(lab)
-    return _dump(request, lab.measurements.vms.get(parameter(request, "uuid") or ""))
+    uuid = parameter(request, "uuid") or ""
+    vm = lab.database.find_uuid("VM", uuid)
+    resident_on = lab.database.get("VM", vm, "resident_on") if vm is not None else NULL
+    if resident_on not in {NULL, host_asked(lab, request)}:
+        return redirect_to(lab, request, resident_on)
+    return _dump(request, lab.measurements.vms.get(uuid))
 
 
 @guarded("read-only", "host_rrd")
 async def host_rrd(lab: Lab, request: web.BaseRequest, session: str) -> web.StreamResponse:
     await _measured(lab)
-    return _dump(request, lab.measurements.hosts.get(_host(lab)["uuid"]))
+    return _dump(request, lab.measurements.hosts.get(_host(lab, request)["uuid"]))

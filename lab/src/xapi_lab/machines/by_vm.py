@@ -64,6 +64,9 @@ class MachinesByVm:
     async def suspend(self, uuid: str, path: Path) -> None:
         await self.of(uuid).suspend(uuid, path)
 
+    async def migrate(self, spec: MachineSpec, progress: Callable[[float], None]) -> None:
+        await self.of(spec.uuid).migrate(spec, progress)
+
     async def plug_disk(self, uuid: str, disk: Disk) -> None:
         await self.of(uuid).plug_disk(uuid, disk)
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -133,6 +133,9 @@ class Machines(Protocol):
 
     async def resume(self, spec: MachineSpec, path: Path, *, paused: bool = False) -> None:
         """Start a machine from what `suspend` wrote."""
+
+    async def migrate(self, spec: MachineSpec, progress: Callable[[float], None]) -> None:
+        """Move a running machine into a new process; when that fails it runs on in the old one. `progress`: 0 to 1."""
 
     async def plug_disk(self, uuid: str, disk: Disk) -> None: ...
 

@@ -37,6 +37,8 @@ class Machine:
         self.folder = folder
         self.process = process
         self.nics: dict[int, Nic] = {}
+        self.seen: dict[int, str] = {}
+        """The guest's own address on each `nat` NIC that has shown it."""
         self.qmp = QMPClient(uuid)
         self.gone = asyncio.Event()
         self._listener = listener

@@ -13,11 +13,11 @@ import contextlib
 import ipaddress
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from . import accelerator, command_line, nat, segment
+from . import accelerator, command_line, live_migration, nat, segment
 from .command_line import disk_node, nic_netdev
 from .contract import Disk, MachineError, MachineListener, MachineSpec, Nic, Usage
 from .machine import Machine
@@ -178,10 +178,11 @@ class QemuMachines:
 
     # --- networks
 
-    def _netdev(self, nic: Nic) -> dict[str, Any]:
+    def _netdev(self, nic: Nic, *, incoming: bool = False) -> dict[str, Any]:
         if nic.kind == "nat":
-            return self._nat_netdev(nic)
-        return self._segments.netdev(nic_netdev(nic.device), nic)
+            return self._nat_netdev(nic, () if incoming else self._ports)
+        port = self._segments.other_port(nic) if incoming else None
+        return self._segments.netdev(nic_netdev(nic.device), nic, port)
 
     def _join(self, nic: Nic) -> None:
         if nic.kind != "nat":
@@ -191,16 +192,17 @@ class QemuMachines:
         if nic.kind != "nat":
             self._segments.leave(nic)
 
-    def _nat_netdev(self, nic: Nic) -> dict[str, Any]:
+    def _nat_netdev(self, nic: Nic, ports: Iterable[int]) -> dict[str, Any]:
         if nic.address is None:
             raise MachineError(f"NIC {nic.device}: no loopback address is reserved for it")
-        nat.check_ports_are_free(nic.address, self._ports)
-        return nat.netdev(nic_netdev(nic.device), nic.address, self._ports, self._outgoing)
+        nat.check_ports_are_free(nic.address, ports)
+        return nat.netdev(nic_netdev(nic.device), nic.address, ports, self._outgoing)
 
     async def _publish(self, machine: Machine, nic: Nic, seen: str) -> str:
         """The address at which others reach a guest that was seen to use ``seen``."""
         if nic.kind != "nat" or nic.address is None or ipaddress.IPv4Address(seen) not in nat.subnet(nic.address):
             return seen
+        machine.seen[nic.device] = seen
         if seen != nat.guest_address(nic.address):
             for port in self._ports:
                 await machine.monitor(f"hostfwd_remove {nic_netdev(nic.device)} tcp:{nic.address}:{port}")
@@ -208,6 +210,56 @@ class QemuMachines:
         return nic.address
 
     # --- devices
+
+    async def migrate(self, spec: MachineSpec, progress: Callable[[float], None]) -> None:
+        """QEMU's live migration into a second process, over a pair of connected sockets.
+
+        Ports of `nat` NICs can be taken by one process only, so connections to the guest through them are cut.
+        """
+        source = self._running(spec.uuid)
+        folder = self.folder(f"{spec.uuid}.incoming")
+        live_migration.prepare_folder(source.folder, folder)
+        target = await self._launch_incoming(spec, folder)
+        try:
+            await live_migration.move(source, target, progress)
+        except BaseException:
+            await target.kill()
+            for nic in spec.nics:
+                self._segments.other_port(nic).unlink(missing_ok=True)
+            raise
+        await self._hand_over(source, target, spec)
+
+    async def _launch_incoming(self, spec: MachineSpec, folder: Path) -> Machine:
+        """A process that waits for the state of a running machine; it has the machine's networks, but none of its ports."""
+        netdevs = {nic.device: self._netdev(nic, incoming=True) for nic in spec.nics}
+        arguments = command_line.build(spec, await self._chosen_accelerator(), netdevs, incoming=True)
+        await _run_qemu(arguments, folder, ())
+        target = await Machine.attach(spec.uuid, folder, self._listener)
+        if target is None:
+            raise MachineError(f"machine {spec.uuid} could not be received; see {folder / command_line.QEMU_LOG}")
+        target.expect_end()
+        return target
+
+    async def _hand_over(self, source: Machine, target: Machine, spec: MachineSpec) -> None:
+        """Put the machine that received the state in the place of the one that sent it."""
+        for nic in spec.nics:
+            self._leave(nic)
+        source.nics = {}
+        await source.kill()
+        # QEMU removes its pid file by the path that it had at first, which may be that of the next process's.
+        (target.folder / command_line.PID_FILE).write_text(f"{target.process.pid}\n")
+        shutil.rmtree(source.folder, ignore_errors=True)
+        target.folder.rename(source.folder)
+        target.folder = source.folder
+        for nic in spec.nics:
+            if nic.kind == "nat" and nic.address is not None:
+                seen = source.seen.get(nic.device, nat.guest_address(nic.address))
+                for port in self._ports:
+                    forward = f"tcp:{nic.address}:{port}-{seen}:{port}"
+                    await target.monitor(f"hostfwd_add {nic_netdev(nic.device)} {forward}")
+        await self._take(target, spec)
+        target.expect_end(False)
+        await target.execute("cont")
 
     async def plug_disk(self, uuid: str, disk: Disk) -> None:
         machine = self._running(uuid)

@@ -108,15 +108,25 @@ class Segments:
         self._switches: dict[int, Switch] = {}
 
     def port(self, nic: Nic) -> Path:
-        """The socket of a NIC."""
-        return self._folder / f"nic-{nic.mac.replace(':', '')}.sock"
+        """The socket of a NIC: one of two names, since a machine that moves has two processes for a while."""
+        names = self._port_names(nic)
+        return next((path for path in names if path.exists()), names[0])
+
+    def other_port(self, nic: Nic) -> Path:
+        """A socket for the process that a machine moves to."""
+        used = self.port(nic)
+        return next(path for path in self._port_names(nic) if path != used)
+
+    def _port_names(self, nic: Nic) -> tuple[Path, Path]:
+        name = f"nic-{nic.mac.replace(':', '')}"
+        return self._folder / f"{name}.sock", self._folder / f"{name}-2.sock"
 
     def switch_path(self, segment: int) -> Path:
         return self._folder / f"segment-{segment}.sock"
 
-    def netdev(self, name: str, nic: Nic) -> dict[str, Any]:
+    def netdev(self, name: str, nic: Nic, port: Path | None = None) -> dict[str, Any]:
         """QEMU's ``netdev`` for a private NIC."""
-        port, switch = self.port(nic), self.switch_path(nic.segment)
+        port, switch = port or self.port(nic), self.switch_path(nic.segment)
         _check_length(port)
         return {
             "type": "dgram",

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: hardshell.xen contributors
+"""Hosts that are lost and come back, restarts of XAPI, and who is the coordinator afterwards.
+
+The machines of a lost host end at once. What the pool makes of it comes `host_assumed_dead_after` seconds later: with HA
+its VMs become Halted and the protected ones are started elsewhere; without, only host_metrics.live tells, until somebody
+calls host.declare_dead (xapi_ha.ml, xapi_ha_vm_failover.ml, db_gc.ml).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from xapi_lab import bootstrap, guests, high_availability, memory, placement
+from xapi_lab.machines.contract import MachineError
+from xapi_lab.values import NULL, now
+
+if TYPE_CHECKING:
+    from xapi_lab.lab import Lab
+
+_LOG = logging.getLogger(__name__)
+FUSE = 0.2
+"""Seconds from the answer to a call that ends XAPI to its end (xapi_fuse.ml)."""
+
+
+class FailoverError(Exception):
+    """What was asked of the hosts cannot be done; the message says why."""
+
+
+def after_start(lab: Lab) -> None:
+    """Hosts that are up say so; the others stay as they were left."""
+    for host in lab.members.up():
+        lab.database.set("host", host, "enabled", True)
+        _set_live(lab, host, True)
+        memory.publish(lab.database, host)
+
+
+def find_host(lab: Lab, wanted: str) -> str:
+    """A host by name, uuid or address; raises FailoverError."""
+    for host, record in lab.database.records("host"):
+        if wanted in {record["name_label"], record["uuid"], record["address"]}:
+            return host
+    names = ", ".join(record["name_label"] for _, record in lab.database.records("host"))
+    raise FailoverError(f"no host of the pool is called {wanted}; there are {names}")
+
+
+# --- hosts
+
+
+async def lose(lab: Lab, host: str) -> None:
+    """Take the power from a host: its machines end, its port closes, what it was doing is cut off."""
+    members = lab.members
+    if host in members.lost:
+        return
+    if len(members.up()) == 1:
+        raise FailoverError("this is the last host that is up; use `xapi-lab down` to end the lab")
+    was_coordinator = members.is_coordinator(host)
+    members.lost.add(host)
+    members.stranded.pop(host, None)
+    if was_coordinator:
+        _drop_sessions_and_tasks(lab)
+        members.stranded = dict.fromkeys(members.up(), members.address(host))
+    members.save()
+    await lab.listeners.close(members.address(host))
+    for vm in placement.user_vms(lab.database, host):
+        try:
+            await lab.machines.kill(lab.database.get("VM", vm, "uuid"))
+        except MachineError as error:
+            _LOG.warning("a machine of the lost host did not end: %s", error)
+    lab.background(_notice_loss(lab, host, was_coordinator))
+
+
+async def _notice_loss(lab: Lab, host: str, was_coordinator: bool) -> None:
+    await asyncio.sleep(lab.config.host_assumed_dead_after)
+    members = lab.members
+    if host not in members.lost:
+        return
+    ha_enabled = lab.database.get("pool", members.pool, "ha_enabled")
+    if was_coordinator and members.coordinator == host:
+        if not ha_enabled:
+            members.emergency = True
+            members.save()
+            return
+        make_coordinator(lab, members.up()[0], everywhere=True)
+    _set_live(lab, host, False)
+    if ha_enabled:
+        await high_availability.recover(lab, host, declare_dead(lab, host))
+
+
+async def bring_back(lab: Lab, host: str) -> None:
+    """A lost host boots: nothing runs on it, and it joins the pool that there is now."""
+    members = lab.members
+    if host not in members.lost:
+        return
+    members.lost.discard(host)
+    for vm in placement.user_vms(lab.database, host):
+        guests.set_halted(lab, vm)
+    if members.coordinator == host:
+        members.stranded, members.emergency = {}, False
+    members.save()
+    lab.database.set("host", host, "enabled", True)
+    _set_live(lab, host, True)
+    memory.publish(lab.database, host)
+    await lab.listeners.open(members.address(host))
+
+
+def declare_dead(lab: Lab, host: str) -> list[str]:
+    """Make the VMs of a dead host Halted; which they were."""
+    vms = placement.user_vms(lab.database, host)
+    for vm in vms:
+        guests.set_halted(lab, vm)
+    memory.publish(lab.database, host)
+    return vms
+
+
+# --- the coordinator
+
+
+def make_coordinator(lab: Lab, host: str, *, everywhere: bool) -> None:
+    """Give the pool another coordinator; `everywhere`: the other members follow it, else only once they are told to.
+
+    Sessions and tasks are those of the coordinator before, and end with it.
+    """
+    members = lab.members
+    lab.database.set("pool", members.pool, "master", host)
+    members.stranded.pop(host, None)
+    if everywhere:
+        members.stranded = {}
+    members.emergency = members.emergency and bool(members.stranded)
+    members.save()
+    restart_xapi(lab)
+
+
+def restart_xapi(lab: Lab) -> None:
+    """What a restart of XAPI on the coordinator does: sessions and tasks end, connections break, objects stay."""
+    _drop_sessions_and_tasks(lab)
+    bootstrap.after_start(lab.database)
+    lab.save()
+    lab.listeners.cut()
+
+
+async def restart_xapi_for(lab: Lab, seconds: float) -> None:
+    """Restart XAPI on the coordinator; its port is closed for some seconds meanwhile."""
+    address = lab.members.address(lab.members.coordinator)
+    restart_xapi(lab)
+    if seconds:
+        await lab.listeners.close(address)
+        lab.background(_open_later(lab, address, seconds))
+
+
+async def _open_later(lab: Lab, address: str, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    if lab.members.at(address) not in lab.members.lost:
+        await lab.listeners.open(address)
+
+
+async def make_coordinator_after_answer(lab: Lab, host: str, *, everywhere: bool) -> None:
+    """Make a host the coordinator once the call that asked for it has its answer."""
+    await asyncio.sleep(FUSE)
+    make_coordinator(lab, host, everywhere=everywhere)
+
+
+def _drop_sessions_and_tasks(lab: Lab) -> None:
+    lab.sessions.logout_all()
+    for task in lab.database.refs("task"):
+        lab.tasks.forget(task)
+    lab.wake()
+
+
+def _set_live(lab: Lab, host: str, live: bool) -> None:
+    metrics = lab.database.get("host", host, "metrics")
+    if metrics != NULL:
+        lab.database.update("host_metrics", metrics, live=live, last_updated=now())
