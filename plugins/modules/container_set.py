@@ -125,6 +125,28 @@ options:
         description: The image in the archive, as C(name:tag). It must be what a container of the set names.
         type: str
         required: true
+  registries:
+    description:
+      - Credentials for the private registries that images are pulled from. They go to the engine with the requests that need them; nothing is written
+        to a disk, on the controller or in the VM.
+      - A registry whose certificate is signed by an authority of your own needs that authority on the engine's machine, where the engine looks for it
+        (C(/etc/docker/certs.d/REGISTRY/ca.crt)), since it is the engine that pulls.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      registry:
+        description: The registry as the names of its images begin, such as C(registry.example:5000), or C(docker.io).
+        type: str
+        required: true
+      username:
+        description: Who to be there.
+        type: str
+        required: true
+      password:
+        description: The password, or an access token in its place.
+        type: str
+        required: true
   pull:
     description:
       - Whether images come from their registry. V(missing) pulls what the engine does not hold, V(always) asks the registry each time, V(never)
@@ -233,6 +255,19 @@ EXAMPLES = r"""
       web:
         image: shop-web:1.4
         ports: ["8080:80"]
+
+- name: Deploy from a private registry
+  hardshell.xen.container_set:
+    docker_host: ssh://root@10.0.210.11
+    tenant: acme
+    name: shop
+    registries:
+      - registry: registry.example:5000
+        username: acme
+        password: "{{ vault_registry_password }}"
+    containers:
+      web:
+        image: registry.example:5000/shop/web:1.4
 
 - name: Deploy what a Compose file describes
   hardshell.xen.container_set:
@@ -357,6 +392,16 @@ DEFINITION = ModuleDefinition(
             "options": {
                 "archive": {"type": "path", "required": True},
                 "image": {"type": "str", "required": True},
+            },
+        },
+        "registries": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "registry": {"type": "str", "required": True},
+                "username": {"type": "str", "required": True},
+                "password": {"type": "str", "required": True, "no_log": True},
             },
         },
         "pull": {"type": "str", "choices": ["missing", "always", "never"]},

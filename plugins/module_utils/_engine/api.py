@@ -80,8 +80,8 @@ class Engine:
             )
         self.api = min(_version(offered), NEWEST_API)
 
-    def get(self, path: str, **query: t.Any) -> t.Any:
-        return self._send("GET", path, query=query).json()
+    def get(self, path: str, *, headers: t.Mapping[str, str] | None = None, **query: t.Any) -> t.Any:
+        return self._send("GET", path, query=query, headers=headers).json()
 
     def post(self, path: str, body: t.Any = None, *, extra_seconds: float = 0, **query: t.Any) -> t.Any:
         """``extra_seconds`` is what the engine may take above the usual limit."""

@@ -42,7 +42,7 @@ def converge(engine: Engine, spec: SetSpec, context: Context) -> JSON:
     if images and not context.check_mode:
         for change in images:
             context.progress(str(change))
-            bring(engine, change, context.progress)
+            bring(engine, change, spec.registries, context.progress)
         observed = dataclasses.replace(observed, images=list_images(engine))
     pending = images if context.check_mode else []
     wanted = settle(spec, image_facts(engine, spec, observed, pending), engine.api)

@@ -22,7 +22,7 @@ class EmptyEngine(Engine):
         self.host = host
         self.api = NEWEST_API
 
-    def get(self, path: str, **query: t.Any) -> t.Any:  # noqa: ARG002
+    def get(self, path: str, *, headers: t.Mapping[str, str] | None = None, **query: t.Any) -> t.Any:  # noqa: ARG002
         if path.startswith("/distribution/"):
             return {"Descriptor": {"digest": None}}
         return _ANSWERS[path]

@@ -20,6 +20,7 @@ from .archive import Archive, read_archive
 from .observe import Observed
 from .plan import ImageFacts
 from .references import Images, Reference
+from .registries import Registry, credentials
 from .spec import SetSpec
 
 CHUNK = 1 << 20
@@ -68,7 +69,7 @@ def plan_images(engine: Engine, spec: SetSpec, observed: Observed) -> list[Chang
                 f"image: the engine does not hold {image}, and {'an id cannot be pulled' if reference.id else 'pull=never'}; "
                 "load it with images:, or name one that it holds"
             )
-        digest = _registry_digest(engine, reference, image)
+        digest = _registry_digest(engine, spec.registries, reference, image)
         if present is not None and digest in _digests(engine, present):
             continue
         before = {"id": present} if present else None
@@ -106,17 +107,20 @@ def _digests(engine: Engine, image_id: str) -> set[str]:
     return {name.partition("@")[2] for name in engine.get(f"/images/{image_id}/json").get("RepoDigests") or []}
 
 
-def _registry_digest(engine: Engine, reference: Reference, image: str) -> str:
+def _registry_digest(engine: Engine, registries: t.Iterable[Registry], reference: Reference, image: str) -> str:
     try:
-        found = engine.get(f"/distribution/{urllib.parse.quote(str(reference), safe='/:@')}/json")
+        path = f"/distribution/{urllib.parse.quote(str(reference), safe='/:@')}/json"
+        found = engine.get(path, headers=credentials(registries, reference))
     except EngineError as error:
+        refused = any(word in error.message for word in ("unauthorized", "denied", "basic auth credentials"))
+        hint = "give who may read it under registries:" if refused else "load it with images:, or correct its name"
         raise HardshellError(
-            f"image: {image} is not in the engine, and its registry does not give it: {error.message}; load it with images:, or correct its name"
+            f"image: {image} is not in the engine, and its registry does not give it: {error.message}; {hint}"
         ) from error
     return str(found["Descriptor"]["digest"])
 
 
-def bring(engine: Engine, change: Change, progress: t.Callable[[str], None]) -> None:
+def bring(engine: Engine, change: Change, registries: t.Iterable[Registry], progress: t.Callable[[str], None]) -> None:
     """Load or pull one image, with progress."""
     wanted: Bring = change.payload
     try:
@@ -129,7 +133,8 @@ def bring(engine: Engine, change: Change, progress: t.Callable[[str], None]) -> 
                     pass
         else:
             name, tag = wanted.reference.name, wanted.reference.digest or wanted.reference.tag
-            for report in engine.progress("/images/create", fromImage=name, tag=tag):
+            headers = credentials(registries, wanted.reference)
+            for report in engine.progress("/images/create", headers=headers, fromImage=name, tag=tag):
                 if report.get("status", "").startswith(("Pull complete", "Download complete", "Already exists")):
                     progress(f"pull {wanted.image}: {report['status'].lower()} {report.get('id', '')}".rstrip())
     except EngineError as error:

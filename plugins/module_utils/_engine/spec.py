@@ -20,6 +20,7 @@ from .networks import Networks, check_names, parse_networks
 from .options import NO_NEW_PRIVILEGES, OPTIONS, effective_capabilities
 from .ports import Port, parse_ports
 from .references import Reference, parse_reference
+from .registries import Registry, parse_registries
 
 _DIRECT = {option.name: option.parse for option in OPTIONS if option.parse}
 _MEMBER_KEYS = (
@@ -68,6 +69,7 @@ class SetSpec:
     present: bool = True
     members: t.Mapping[str, MemberSpec] = field(default_factory=dict)
     images: tuple[ArchivedImage, ...] = ()
+    registries: tuple[Registry, ...] = ()
     pull: str = "missing"
     network: str = "per-link"
     recreate: str = "when_changed"
@@ -136,6 +138,7 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
         present=present,
         members=members,
         images=images,
+        registries=parse_registries("registries", parameters.get("registries") or []),
         pull=parameters["pull"] or "missing",
         network=network,
         recreate=parameters["recreate"],

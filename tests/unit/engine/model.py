@@ -43,6 +43,7 @@ def parameters(containers: dict[str, t.Any] | None = None, **given: t.Any) -> di
         "state": "present",
         "containers": containers,
         "images": [],
+        "registries": [],
         "pull": "missing",
         "network": "per-link",
         "recreate": "when_changed",
