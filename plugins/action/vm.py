@@ -30,5 +30,6 @@ def with_user_data_as_text(args: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     drive = args.get("config_drive")
     if not isinstance(drive, t.Mapping) or not isinstance(drive.get("user_data"), t.Mapping):
         return dict(args)
-    text = "#cloud-config\n" + json.dumps(drive["user_data"], indent=1, sort_keys=True, default=str) + "\n"
+    head = "" if "ignition" in drive["user_data"] else "#cloud-config\n"
+    text = head + json.dumps(drive["user_data"], indent=1, sort_keys=True, default=str) + "\n"
     return {**args, "config_drive": {**drive, "user_data": text}}

@@ -147,6 +147,8 @@ options:
       user_data:
         description:
           - cloud-init user-data, as text, or as a mapping that becomes a C(#cloud-config) document.
+          - Or a configuration for Ignition, specification 3, for guests such as Flatcar and Fedora CoreOS. It is known by its key C(ignition). The drive is
+            labelled C(config-2) then, which their images for OpenStack read.
           - Never shown; what is shown is a SHA-256 sum. Changed content for a VM that has booted needs O(allow_power_cycle).
         type: str
       meta_data:

@@ -4,7 +4,7 @@
 
 # Private to hardshell.xen: may change without notice.
 
-"""What is on a config drive: cloud-init's NoCloud layout, and OpenStack's beside it. Pure."""
+"""What is on a config drive: cloud-init's NoCloud layout, and OpenStack's beside it, which Ignition reads too. Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import json
 import typing as t
 
 from .._errors import OptionError
+from . import ignition
 from .drive_spec import DriveSpec
 from .iso9660 import iso9660
 from .ssh_host_key import SshHostKey
@@ -29,13 +30,17 @@ def config_drive_image(
     """
     instance = f"{vm_uuid}-{drive.sha256()[:8]}"
     meta_data = {"local-hostname": hostname, **(drive.meta_data or {}), "instance-id": instance}
+    config = ignition.read_ignition(drive.user_data)
+    user_data = drive.user_data
+    if config is not None and key is not None:
+        user_data = _as_yaml(ignition.with_host_key(config, key))
     files = {
-        "user-data": drive.user_data,
+        "user-data": user_data,
         "meta-data": _as_yaml(meta_data),
-        "openstack/latest/user_data": drive.user_data,
+        "openstack/latest/user_data": user_data,
         "openstack/latest/meta_data.json": _as_yaml({"uuid": instance, "hostname": meta_data["local-hostname"]}),
     }
-    if key is not None:
+    if key is not None and config is None:
         vendor_data = "#cloud-config\n" + _as_yaml(
             {"ssh_keys": {"ed25519_private": key.private, "ed25519_public": key.public}}
         )
@@ -43,7 +48,9 @@ def config_drive_image(
         files["openstack/latest/vendor_data.json"] = _as_yaml({"cloud-init": vendor_data})
     if drive.network_config:
         files["network-config"] = _as_yaml(with_macs(drive.network_config, macs))
-    return iso9660(LABEL, {path: content.encode() for path, content in files.items()})
+    return iso9660(
+        LABEL if config is None else ignition.LABEL, {path: content.encode() for path, content in files.items()}
+    )
 
 
 def with_macs(value: t.Any, macs: t.Mapping[str, str]) -> t.Any:

@@ -14,6 +14,7 @@ import typing as t
 from dataclasses import dataclass
 
 from .._errors import OptionError
+from .ignition import read_ignition
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ def drive_spec(value: t.Mapping[str, t.Any] | None) -> DriveSpec | None:
     wanted = value["state"] == "present"
     if wanted and value["user_data"] is None:
         raise OptionError("config_drive.user_data", None, "a config drive needs user_data; it may be '#cloud-config'")
+    if read_ignition(value["user_data"] or "") is not None and value["network_config"]:
+        raise OptionError(
+            "config_drive.network_config",
+            "(given)",
+            "Ignition reads none; write the guest's own network files into storage.files of user_data",
+        )
     return DriveSpec(
         wanted=wanted,
         user_data=value["user_data"] or "",

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import OptionError
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.config_drive import config_drive_image, with_macs
-from ansible_collections.hardshell.xen.plugins.module_utils._pool.drive_spec import DriveSpec
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.drive_spec import DriveSpec, drive_spec
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.iso9660 import iso9660
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.ssh_host_key import new_ssh_host_key
 from hypothesis import given, settings
@@ -109,3 +110,34 @@ def test_openssh_reads_the_key(tmp_path: Path) -> None:
     public = subprocess.run(["ssh-keygen", "-y", "-f", str(path)], capture_output=True, text=True, check=True).stdout
     assert public.split()[:2] == key.public.split()[:2]
     assert key.private not in repr(key)
+
+
+def test_a_guest_of_ignition_finds_its_configuration_and_its_host_key(tmp_path: Path) -> None:
+    key = new_ssh_host_key()
+    config = {"ignition": {"version": "3.3.0"}, "storage": {"files": [{"path": "/etc/hostname"}]}}
+    image = config_drive_image(DriveSpec(True, json.dumps(config)), vm_uuid="1234", hostname="shop", macs={}, key=key)
+    assert "vendor-data" not in listed(image, tmp_path)
+    volume = subprocess.run(
+        ["isoinfo", "-d", "-i", str(tmp_path / "drive.iso")], capture_output=True, check=True
+    ).stdout
+    assert b"Volume id: config-2" in volume
+    found = json.loads(content("openstack/latest/user_data", tmp_path))
+    files = {file["path"]: file for file in found["storage"]["files"]}
+    assert list(files) == ["/etc/hostname", "/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_ed25519_key.pub"]
+    private = files["/etc/ssh/ssh_host_ed25519_key"]
+    assert private["mode"] == 0o600
+    assert base64.b64decode(private["contents"]["source"].partition(",")[2]).decode() == key.private
+    validator = shutil.which("ignition-validate")
+    if validator is None:
+        pytest.skip("ignition-validate (ignition) checks what we write")
+    (tmp_path / "config.ign").write_text(json.dumps(found))
+    checked = subprocess.run([validator, str(tmp_path / "config.ign")], capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_a_configuration_that_ignition_would_not_take_is_refused() -> None:
+    given = {"state": "present", "meta_data": None, "network_config": None, "sr": None}
+    with pytest.raises(OptionError, match="specification 3"):
+        drive_spec({**given, "user_data": '{"ignition": {"version": "2.3.0"}}'})
+    with pytest.raises(OptionError, match="network_config"):
+        drive_spec({**given, "user_data": '{"ignition": {"version": "3.3.0"}}', "network_config": {"version": 2}})
