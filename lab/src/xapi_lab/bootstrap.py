@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
+from uuid import UUID
 
 from xapi_lab import templates
 from xapi_lab.config import Config, HostShape, NetworkShape, SrShape, host_addresses
@@ -92,9 +94,17 @@ def make_pool(database: Database, config: Config) -> None:
         for number, network in enumerate(nat):
             _pif(database, host, network, number)
     for name, description in ROLES.items():
-        database.create("role", {"name_label": name, "name_description": description})
+        uuid = role_uuid(name)
+        database.create(
+            "role", {"uuid": uuid, "name_label": name, "name_description": description}, f"OpaqueRef:{uuid}"
+        )
     for template in templates.SHIPPED:
         templates.create(database, template)
+
+
+def role_uuid(name: str) -> str:
+    """XAPI's roles are the same in every pool: their uuids and references are made of their names (rbac_static.ml)."""
+    return str(UUID(bytes=hashlib.md5(name.encode(), usedforsecurity=False).digest()))
 
 
 def after_start(database: Database) -> None:
