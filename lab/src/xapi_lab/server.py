@@ -17,8 +17,13 @@ from xapi_lab.config import Config
 from xapi_lab.dispatch import dispatch
 from xapi_lab.errors import XapiError
 from xapi_lab.faults import ConnectionCut
+<<<<<<< HEAD
 from xapi_lab.http_handlers import raw_vdi, statistics
 from xapi_lab.http_handlers.access import NO_CACHE, forbidden, host_asked, internal_error, page
+=======
+from xapi_lab.http_handlers import raw_vdi, statistics, vm_archive
+from xapi_lab.http_handlers.access import NO_CACHE, forbidden, internal_error, page
+>>>>>>> d06dd98 (Export and import VMs as XVA archives; send disks without chunks, as XAPI does)
 from xapi_lab.lab import Lab
 from xapi_lab.listeners import Listeners
 from xapi_lab.tls import server_context
@@ -32,6 +37,10 @@ _CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "X-
 _HANDLERS = {
     ("PUT", "/import_raw_vdi"): raw_vdi.import_raw_vdi,
     ("GET", "/export_raw_vdi"): raw_vdi.export_raw_vdi,
+    ("GET", "/export"): vm_archive.export,
+    ("GET", "/export_metadata"): vm_archive.export_metadata,
+    ("PUT", "/import"): vm_archive.import_,
+    ("PUT", "/import_metadata"): vm_archive.import_metadata,
     ("GET", "/rrd_updates"): statistics.rrd_updates,
     ("GET", "/vm_rrd"): statistics.vm_rrd,
     ("GET", "/vm_rrds"): statistics.vm_rrd,

@@ -13,6 +13,7 @@ from xapi_lab.calls import generic
 from xapi_lab.calls.registry import Context, call
 from xapi_lab.calls.vdi import measure, measure_sr
 from xapi_lab.config import GIB, SrShape
+from xapi_lab.database import Record
 from xapi_lab.errors import XapiError
 from xapi_lab.values import DateTime, now
 
@@ -24,7 +25,11 @@ _SR_CAPACITY = 100 * GIB
 
 @call("network.create")
 async def network_create(context: Context, given: dict[str, Any]) -> str:
-    record = generic.constructor_record(context.lab.model.classes["network"], given)
+    return create_network(context, generic.constructor_record(context.lab.model.classes["network"], given))
+
+
+def create_network(context: Context, record: Record) -> str:
+    """A network from a constructor's record."""
     if len(record["bridge"]) > 15 or record["bridge"].startswith("xapi"):
         raise XapiError("INVALID_VALUE", "bridge", record["bridge"])
     if not record["bridge"]:

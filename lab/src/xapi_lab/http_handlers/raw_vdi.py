@@ -114,6 +114,9 @@ async def export_raw_vdi(lab: Lab, request: web.BaseRequest, session: str) -> we
     if vdi is None:
         lab.tasks.fail(task, ["VDI_MISSING", "", parameter(request, "vdi") or ""])
         return bad_request()
+    if parameter(request, "base") is not None:
+        lab.tasks.fail(task, ["NOT_IMPLEMENTED", "export of the difference to another VDI"])
+        return not_found()
     record = lab.database.record("VDI", vdi)
     redirect = elsewhere(lab, request, record["SR"], task)
     if redirect is not None:

@@ -23,8 +23,12 @@ def task_for(lab: Lab, request: web.BaseRequest, label: str) -> str:
     task = parameter(request, "task_id")
     if task is not None and lab.database.exists("task", task):
         lab.tasks.adopt(task)
-        return task
-    return lab.tasks.create(label)
+    else:
+        task = lab.tasks.create(label)
+    parent = parameter(request, "subtask_of")
+    if parent is not None and lab.database.exists("task", parent):
+        lab.database.set("task", task, "subtask_of", parent)
+    return task
 
 
 def find(lab: Lab, class_name: str, text: str | None) -> str | None:
@@ -34,11 +38,15 @@ def find(lab: Lab, class_name: str, text: str | None) -> str | None:
     return text if lab.database.exists(class_name, text) else lab.database.find_uuid(class_name, text)
 
 
+class _UntilClosed(web.StreamResponse):
+    """An answer without a length, which ends with its connection: XAPI does not send chunks."""
+
+    _length_check = False
+
+
 async def early_answer(request: web.BaseRequest, task: str, headers: dict[str, str]) -> web.StreamResponse:
     """Send status 200 and the headers; what becomes of the request is told by the task alone."""
-    response = web.StreamResponse(
-        headers={**headers, "Cache-Control": NO_CACHE, "task-id": task, "Connection": "close"}
-    )
+    response = _UntilClosed(headers={**headers, "Cache-Control": NO_CACHE, "task-id": task, "Connection": "close"})
     response.force_close()
     with contextlib.suppress(ConnectionError):  # a client that has hung up may have sent all that is needed
         await response.prepare(request)

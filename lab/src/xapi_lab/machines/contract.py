@@ -195,6 +195,12 @@ class Storage(Protocol):
     def read_stream(self, uuid: str, sr_path: Path, format: str) -> AsyncIterator[bytes]:
         """The disk's content as `raw` or `vhd`."""
 
+    async def write_extents(self, uuid: str, sr_path: Path, extents: AsyncIterator[tuple[int, bytes]]) -> None:
+        """Write pieces of content at their offsets into an existing disk."""
+
+    def read_extents(self, uuid: str, sr_path: Path, block: int) -> AsyncIterator[tuple[int, bytes]]:
+        """Offset and content of the blocks that hold anything but zeros, in order; the last may be shorter."""
+
     def path(self, uuid: str, sr_path: Path) -> Path:
         """Where the disk's file is, or would be."""
 

@@ -172,6 +172,33 @@ class QcowStorage:
         path.unlink()
         return flat
 
+    async def write_extents(self, uuid: str, sr_path: Path, extents: AsyncIterator[tuple[int, bytes]]) -> None:
+        path = await self._writable_raw(uuid, sr_path)
+        size = virtual_size(path)
+        with _explained(f"import into disk {uuid}"), path.open("r+b", buffering=0) as file:
+            async for offset, data in extents:
+                if offset + len(data) > size:
+                    raise StorageError(f"the image is larger than disk {uuid}, which has {size} bytes")
+                await asyncio.to_thread(write_sparsely, file.fileno(), offset, data)
+
+    async def read_extents(self, uuid: str, sr_path: Path, block: int) -> AsyncIterator[tuple[int, bytes]]:
+        path, temporary = self._existing(uuid, sr_path), None
+        if path.suffix != ".raw":
+            temporary = sr_path / f"export-{uuids.uuid4()}.part"
+            await _convert(path, temporary, "raw")
+        try:
+            with (temporary or path).open("rb", buffering=0) as file:
+                offset = 0
+                while (found := _next_data(file.fileno(), offset)) is not None:
+                    offset = found // block * block
+                    content = await asyncio.to_thread(os.pread, file.fileno(), block, offset)
+                    if content != bytes(len(content)):
+                        yield offset, content
+                    offset += block
+        finally:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+
     async def read_stream(self, uuid: str, sr_path: Path, format: str) -> AsyncIterator[bytes]:
         path = self._existing(uuid, sr_path)
         if format not in ("raw", "vhd"):
@@ -221,6 +248,14 @@ def write_sparsely(fd: int, offset: int, data: bytes) -> None:
         if piece != _ZEROS[: len(piece)] or not _is_hole(fd, offset + start, len(piece)):
             os.pwrite(fd, piece, offset + start)
         start = end
+
+
+def _next_data(fd: int, offset: int) -> int | None:
+    """Where a file has data next; None when there is none from here to its end."""
+    try:
+        return os.lseek(fd, offset, os.SEEK_DATA)
+    except OSError:
+        return None
 
 
 def _is_hole(fd: int, offset: int, length: int) -> bool:

@@ -33,6 +33,16 @@ def parse_request(body: bytes) -> Request:
     return Request(name.strip(), [_value(param) for param in root.findall("params/param/value")])
 
 
+def decode_value(text: bytes) -> Any:
+    """The value in a <value> element of its own; raises ValueError, or INTERNAL_ERROR for a number that is none."""
+    if _ENTITY.search(text):
+        raise ValueError("document type declarations are not accepted")
+    try:
+        return _value(ElementTree.fromstring(text))
+    except (ElementTree.ParseError, LookupError, RecursionError, MalformedRequest) as error:
+        raise ValueError(str(error)) from None
+
+
 def _value(element: ElementTree.Element) -> Any:
     if not len(element):
         return element.text or ""

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: hardshell.xen contributors
+"""Disks over HTTP: content, sparseness, credentials and what is refused. No VM runs."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+from collections.abc import Iterator
+
+import pytest
+from api_client import GIB, MIB, Api
+from xapi_lab.testing import Lab
+
+DATA = b"a" * MIB + bytes(30 * MIB) + b"b" * MIB
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """A lab whose disks are files."""
+    with Lab(backend="qemu") as running:
+        yield running
+
+
+def put(api: Api, query: str, body: bytes) -> dict[str, object]:
+    task = api("task.create", "upload", "")
+    api.put(f"/import_raw_vdi?session_id={api.session}&task_id={task}&{query}", body)
+    return api.task_end(task)
+
+
+def get(api: Api, query: str) -> bytes:
+    response = api.get(f"/export_raw_vdi/?session_id={api.session}&{query}", {})
+    assert (response.status, response.headers["Transfer-Encoding"]) == (200, None)
+    content = response.read()
+    assert api.task_end(response.headers["task-id"])["status"] == "success"
+    return content
+
+
+def test_zeros_neither_travel_as_vhd_nor_take_room(api: Api) -> None:
+    raw, copy = api.vdi(64 * MIB), api.vdi(64 * MIB)
+    assert put(api, f"vdi={raw}", DATA)["status"] == "success"
+    assert int(api("VDI.get_physical_utilisation", raw)) < 4 * MIB
+    vhd = get(api, f"vdi={raw}&format=vhd")
+    assert len(vhd) < 8 * MIB
+    assert put(api, f"vdi={copy}&format=vhd", vhd)["result"] == f"<value>{copy}</value>"
+    assert int(api("VDI.get_physical_utilisation", copy)) < 4 * MIB
+    assert get(api, f"vdi={api('VDI.get_uuid', copy)}") == DATA.ljust(64 * MIB, b"\0")
+
+
+def test_an_upload_into_an_sr_makes_a_disk(api: Api) -> None:
+    result = str(put(api, f"sr_id={api.default_sr()}", b"x" * MIB)["result"])
+    vdi = result.removeprefix("<value>").removesuffix("</value>")
+    assert api("VDI.get_name_label", vdi) == "Imported VDI"
+    assert get(api, f"vdi={vdi}")[:MIB] == b"x" * MIB
+    assert put(api, f"sr_id={api.default_sr()}&format=vhd", b"x")["error_info"][0] == "VDI_MISSING"  # type: ignore[index]
+
+
+def test_an_empty_probe_changes_nothing(api: Api) -> None:
+    vdi = api.vdi(2 * MIB)
+    status, headers = api.put(f"/import_raw_vdi/?session_id={api.session}&vdi={vdi}", b"")
+    assert (status, api.task_end(headers["task-id"] or "")["status"]) == (200, "success")
+    assert int(api("VDI.get_physical_utilisation", vdi)) == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "status"),
+    [("format=tape", {}, 404), ("base=OpaqueRef:x", {}, 404), ("", {"Authorization": "Basic !!!"}, 401)],
+)
+def test_exports_that_are_refused(api: Api, query: str, headers: dict[str, str], status: int) -> None:
+    session = "" if headers else f"&session_id={api.session}"
+    assert api.get(f"/export_raw_vdi?vdi={api.vdi(2 * MIB)}&{query}{session}", headers).status == status
+
+
+def test_name_and_password_do_instead_of_a_session(lab: Lab, api: Api) -> None:
+    sessions = len(lab.records("session"))
+    authorization = base64.b64encode(f"root:{lab.password}".encode()).decode()
+    response = api.get(f"/export_raw_vdi?vdi={api.vdi(2 * MIB)}", {"Authorization": f"Basic {authorization}"})
+    assert (response.status, len(response.read())) == (200, 2 * MIB)
+    assert len(lab.records("session")) == sessions
+
+
+def test_chunks_are_refused(lab: Lab, api: Api) -> None:
+    vdi, task = api.vdi(GIB), api("task.create", "upload", "")
+    connection = http.client.HTTPSConnection(lab.host, lab.port, context=lab.ssl_context)
+    path = f"/import_raw_vdi?session_id={api.session}&task_id={task}&vdi={vdi}"
+    connection.request("PUT", path, iter([b"x" * 1000]), encode_chunked=True)
+    assert connection.getresponse().status == 404
+    assert api.task_end(task)["error_info"] == ["INTERNAL_ERROR", "Cannot handle encoding: chunked"]
