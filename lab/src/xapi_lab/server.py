@@ -17,13 +17,8 @@ from xapi_lab.config import Config
 from xapi_lab.dispatch import dispatch
 from xapi_lab.errors import XapiError
 from xapi_lab.faults import ConnectionCut
-<<<<<<< HEAD
-from xapi_lab.http_handlers import raw_vdi, statistics
-from xapi_lab.http_handlers.access import NO_CACHE, forbidden, host_asked, internal_error, page
-=======
 from xapi_lab.http_handlers import raw_vdi, statistics, vm_archive
-from xapi_lab.http_handlers.access import NO_CACHE, forbidden, internal_error, page
->>>>>>> d06dd98 (Export and import VMs as XVA archives; send disks without chunks, as XAPI does)
+from xapi_lab.http_handlers.access import NO_CACHE, forbidden, host_asked, internal_error, page
 from xapi_lab.lab import Lab
 from xapi_lab.listeners import Listeners
 from xapi_lab.tls import server_context

@@ -102,6 +102,8 @@ def test_an_upload_to_a_local_sr_is_sent_to_its_host(lab: Lab, api: Api) -> None
     answer = api.get(f"/export_raw_vdi?session_id={api.session}&vdi={vdi}", {}, host="127.0.0.3")
     where = (answer.headers["Location"] or "").partition("?")[0]
     assert (answer.status, where) == (302, f"https://127.0.0.2:{lab.port}/export_raw_vdi")
+    status, headers = api.put(f"/import?session_id={api.session}&sr_id={local}", b"", host="127.0.0.3")
+    assert (status, (headers["Location"] or "").startswith("https://127.0.0.2:")) == (302, True)
     assert set(api("task.get_all_records")) == {task}, "a redirected request left a task"
 
 

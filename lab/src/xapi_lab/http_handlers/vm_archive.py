@@ -13,6 +13,7 @@ from xapi_lab.calls.registry import Context
 from xapi_lab.calls.vdi import measure
 from xapi_lab.errors import XapiError
 from xapi_lab.http_handlers.access import NO_CACHE, bad_request, forbidden, guarded, internal_error, parameter
+from xapi_lab.http_handlers.redirect import elsewhere
 from xapi_lab.http_handlers.streaming import body, early_answer, end, find, task_for
 from xapi_lab.lab import Lab
 from xapi_lab.machines.contract import StorageError
@@ -63,6 +64,10 @@ async def export(lab: Lab, request: web.BaseRequest, session: str) -> web.Stream
     try:
         async with context.operation("VM", vm, "export"):
             disks = _disks(lab, vm)
+            for disk in disks:
+                redirect = elsewhere(lab, request, lab.database.get("VDI", disk, "SR"), task)
+                if redirect is not None:
+                    return redirect
             response = await early_answer(request, task, _ATTACHMENT)
             return await _send(
                 context, response, vm, disks, packed=parameter(request, "use_compression") in {"true", "gzip"}
@@ -161,7 +166,8 @@ async def import_(lab: Lab, request: web.BaseRequest, session: str) -> web.Strea
     if lab.database.get("SR", sr, "content_type") == "iso":
         lab.tasks.fail(task, ["SR_OPERATION_NOT_SUPPORTED"])
         return bad_request()
-    return await _receive(request, context, sr)
+    redirect = elsewhere(lab, request, sr, task)
+    return redirect if redirect is not None else await _receive(request, context, sr)
 
 
 @guarded("vm-admin", "put_import_metadata")
