@@ -7,16 +7,30 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from xapi_lab import failover
 from xapi_lab.faults import fault_from
+from xapi_lab.lab import Lab
 from xapi_lab.server import Server
 from xapi_lab.values import NULL
 
 SOCKET = "admin.sock"
+
+
+async def _promote(lab: Lab, host: str) -> None:
+    if host in lab.members.lost:
+        raise failover.FailoverError("a host that is lost cannot become coordinator")
+    failover.make_coordinator(lab, host, everywhere=True)
+
+
+_HOST_COMMANDS: dict[str, Callable[[Lab, str], Awaitable[None]]] = {
+    "host-lose": failover.lose,
+    "host-return": failover.bring_back,
+    "host-promote": _promote,
+}
 
 
 class AdminError(Exception):
@@ -78,21 +92,30 @@ class Admin:
                 lab.call_log.reset()
             return counts
         if command == "fault-add":
-            return lab.faults.add(fault_from(arguments))
+            return await self._add_fault(arguments)
         if command == "fault-list":
             return lab.faults.describe()
         if command == "fault-clear":
             return lab.faults.clear(arguments.get("number"))
-        if command in {"host-lose", "host-return"}:
-            host = failover.find_host(lab, str(arguments["host"]))
-            await (failover.lose if command == "host-lose" else failover.bring_back)(lab, host)
-            return self._server.hosts()
+        if command in _HOST_COMMANDS:
+            return await _HOST_COMMANDS[command](lab, failover.find_host(lab, str(arguments["host"])))
         if command == "console":
             return self._console(str(arguments["vm"]))
         if command == "down":
             self._stop(bool(arguments.get("keep_machines")))
             return None
         raise ValueError(f"unknown admin command {command}")
+
+    async def _add_fault(self, description: dict[str, Any]) -> int | None:
+        """Add a fault; what happens to the pool and names no method happens at once, and has no number."""
+        lab = self._server.lab
+        if description.get("method") or description.get("sr_full"):
+            return lab.faults.add(fault_from(description))
+        fault = fault_from({**description, "method": "*"})
+        if not fault.is_event:
+            raise ValueError("a fault needs a method, such as VM.start or VM.*")
+        await failover.carry_out(lab, fault)
+        return None
 
     def _status(self) -> dict[str, Any]:
         database = self._server.lab.database

@@ -16,6 +16,7 @@ from typing import Any
 from xapi_lab import daemon
 from xapi_lab.admin import AdminError, request
 from xapi_lab.config import BACKENDS, Config, ConfigError, load, validated
+from xapi_lab.faults import OPTIONS
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
 
     host = commands.add_parser("host", help="lose a host of the pool, or let it come back")
     hosts = host.add_subparsers(dest="host_command", required=True, metavar="COMMAND")
-    for name, help_ in (("lose", "take the power from a host"), ("return", "let a lost host boot again")):
+    for name, help_ in (("lose", "take the power from a host"), ("return", "let a lost host boot again"),
+                        ("promote", "make a host the coordinator")):  # fmt: skip
         command = hosts.add_parser(name, parents=[common], help=help_)
         command.add_argument("host", metavar="HOST", help="name, uuid or address")
 
@@ -63,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     fault = commands.add_parser("fault", help="make calls fail, slow or cut")
     faults = fault.add_subparsers(dest="fault_command", required=True, metavar="COMMAND")
     add = faults.add_parser("add", parents=[common], help="add a fault")
-    add.add_argument("--method", required=True, help="VM.start, VM.*, /import_raw_vdi, ...")
+    add.add_argument("--method", default="", help="VM.start, VM.*, /import_raw_vdi, ...")
     add.add_argument("--nth", type=int, default=0, help="only the n-th such call from now on")
     add.add_argument("--count", type=int, default=0, help="at most so many calls")
     add.add_argument("--error", default="", help="error code and parameters, with commas: SR_FULL,1,2")
@@ -71,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--jitter", type=float, default=0.0, help="most seconds added at random")
     add.add_argument("--cut", choices=("before", "after"), default="", help="cut the connection")
     add.add_argument("--expire-session", action="store_true", help="end the caller's session first")
+    at = "at the call, or at once without --method"
+    add.add_argument("--host-loss", metavar="HOST", default="", help=f"lose a host, or `coordinator`, {at}")
+    add.add_argument("--failover", action="store_true", help=f"make the next host the coordinator {at}")
+    add.add_argument("--restart", action="store_true", help=f"restart XAPI on the coordinator {at}")
+    add.add_argument("--downtime", type=float, default=0.0, help="seconds that a restart takes")
+    add.add_argument("--sr-full", metavar="SR", default="", help="an SR (name or uuid) has no space left")
     faults.add_parser("list", parents=[common], help="list faults and how often they hit")
     clear = faults.add_parser("clear", parents=[common], help="remove a fault, or all")
     clear.add_argument("number", type=int, nargs="?")
@@ -155,7 +163,8 @@ def _console(arguments: argparse.Namespace) -> int:
 
 def _host(arguments: argparse.Namespace) -> int:
     request(arguments.state_dir.resolve(), f"host-{arguments.host_command}", host=arguments.host)
-    print(f"{arguments.host} is {'lost' if arguments.host_command == 'lose' else 'back'}")
+    outcome = {"lose": "lost", "return": "back", "promote": "the coordinator"}
+    print(f"{arguments.host} is {outcome[arguments.host_command]}")
     return 0
 
 
@@ -172,9 +181,8 @@ def _calls(arguments: argparse.Namespace) -> int:
 def _fault(arguments: argparse.Namespace) -> int:
     state_dir = arguments.state_dir.resolve()
     if arguments.fault_command == "add":
-        names = ("method", "nth", "count", "error", "latency", "jitter", "cut", "expire_session")
-        number = request(state_dir, "fault-add", **{name: getattr(arguments, name) for name in names})
-        print(f"fault {number} added")
+        number = request(state_dir, "fault-add", **{name: getattr(arguments, name) for name in OPTIONS})
+        print("done" if number is None else f"fault {number} added")
     elif arguments.fault_command == "list":
         for fault in request(state_dir, "fault-list"):
             number = fault.pop("id")

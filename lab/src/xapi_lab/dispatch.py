@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from xapi_lab import failover
 from xapi_lab import faults as fault_injection
 from xapi_lab.calls import generic
 from xapi_lab.calls.registry import CALLS, Context
@@ -29,10 +30,12 @@ async def dispatch(lab: Lab, method: str, params: list[Any], host: str) -> Any:
         if fault.expire_session and params and isinstance(params[0], str):
             lab.sessions.logout(params[0])
     await fault_injection.before_call(faults)
+    await failover.strike(lab, faults, host, "before")
     try:
         value = await _dispatch(lab, method, params, host)
     finally:
         lab.save()
+    await failover.strike(lab, faults, host, "after")
     fault_injection.after_call(faults)
     return value
 

@@ -13,7 +13,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from xapi_lab import bootstrap, guests, high_availability, memory, placement
+from xapi_lab import guests, high_availability, memory, placement
+from xapi_lab.faults import ConnectionCut, Fault
 from xapi_lab.machines.contract import MachineError
 from xapi_lab.values import NULL, now
 
@@ -44,6 +45,39 @@ def find_host(lab: Lab, wanted: str) -> str:
             return host
     names = ", ".join(record["name_label"] for _, record in lab.database.records("host"))
     raise FailoverError(f"no host of the pool is called {wanted}; there are {names}")
+
+
+# --- faults
+
+
+async def strike(lab: Lab, faults: list[Fault], asked: str, moment: str) -> None:
+    """Let happen what the faults of a call do to the pool; ConnectionCut when the host that was asked is no longer there."""
+    for fault in faults:
+        if fault.is_event and (fault.cut or "after") == moment:
+            try:
+                lost = await lab.to_the_end(carry_out(lab, fault))
+            except FailoverError as error:
+                _LOG.warning("fault %d: %s", fault.id, error)
+                continue
+            if lost in {asked, None}:
+                raise ConnectionCut
+
+
+async def carry_out(lab: Lab, fault: Fault) -> str | None:
+    """Do to the pool what a fault says; the host that was lost, None when it was all connections."""
+    if fault.host_loss:
+        coordinator = lab.members.coordinator
+        host = coordinator if fault.host_loss == "coordinator" else find_host(lab, fault.host_loss)
+        await lose(lab, host)
+        return host
+    if fault.failover:
+        others = [host for host in lab.members.up() if host != lab.members.coordinator]
+        if not others:
+            raise FailoverError("there is no other host that could become coordinator")
+        make_coordinator(lab, others[0], everywhere=True)
+    else:
+        await restart_xapi(lab, fault.downtime)
+    return None
 
 
 # --- hosts
@@ -125,29 +159,23 @@ def make_coordinator(lab: Lab, host: str, *, everywhere: bool) -> None:
     """
     members = lab.members
     lab.database.set("pool", members.pool, "master", host)
-    members.stranded.pop(host, None)
-    if everywhere:
-        members.stranded = {}
-    members.emergency = members.emergency and bool(members.stranded)
-    members.save()
-    restart_xapi(lab)
+    members.follow_coordinator(list(members.stranded) if everywhere else [host])
+    _begin_anew(lab)
 
 
-def restart_xapi(lab: Lab) -> None:
-    """What a restart of XAPI on the coordinator does: sessions and tasks end, connections break, objects stay."""
+async def restart_xapi(lab: Lab, downtime: float = 0.0) -> None:
+    """Restart XAPI on the coordinator: sessions and tasks end, objects stay; its port is closed for `downtime` seconds."""
+    address = lab.members.address(lab.members.coordinator)
+    _begin_anew(lab)
+    if downtime:
+        await lab.listeners.close(address)
+        lab.background(_open_later(lab, address, downtime))
+
+
+def _begin_anew(lab: Lab) -> None:
     _drop_sessions_and_tasks(lab)
-    bootstrap.after_start(lab.database)
     lab.save()
     lab.listeners.cut()
-
-
-async def restart_xapi_for(lab: Lab, seconds: float) -> None:
-    """Restart XAPI on the coordinator; its port is closed for some seconds meanwhile."""
-    address = lab.members.address(lab.members.coordinator)
-    restart_xapi(lab)
-    if seconds:
-        await lab.listeners.close(address)
-        lab.background(_open_later(lab, address, seconds))
 
 
 async def _open_later(lab: Lab, address: str, seconds: float) -> None:

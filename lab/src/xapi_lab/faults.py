@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: hardshell.xen contributors
-"""Faults on demand: errors, delays and cut connections for chosen calls."""
+"""Faults on demand: errors, delays, cut connections and lost hosts at chosen calls, and SRs that are full."""
 
 from __future__ import annotations
 
@@ -35,9 +35,19 @@ class Fault:
     jitter: float = 0.0
     """Most seconds added at random to the latency."""
     cut: str = ""
-    """`before` the call takes effect, or `after` it did: no answer, the connection is closed."""
+    """`before` the call takes effect, or `after` it did: no answer, the connection is closed. When, too, for what is below."""
     expire_session: bool = False
     """The session that makes the call is destroyed first."""
+    host_loss: str = ""
+    """Name of a host that is lost, or `coordinator`, at the call (after it unless `cut` says before)."""
+    failover: bool = False
+    """The next host becomes coordinator at the call; the old one becomes a member."""
+    restart: bool = False
+    """XAPI restarts on the coordinator at the call: sessions and tasks end."""
+    downtime: float = 0.0
+    """Seconds that the coordinator's port is closed at a restart."""
+    sr_full: str = ""
+    """Name or uuid of an SR that has no space left as long as the fault is there; takes no method."""
     id: int = 0
     seen: int = 0
     hits: int = 0
@@ -54,18 +64,27 @@ class Fault:
         self.hits += 1
         return True
 
+    @property
+    def is_event(self) -> bool:
+        """Whether it happens to the pool rather than to a call."""
+        return bool(self.host_loss or self.failover or self.restart)
 
-_SETTABLE = {"method", "nth", "count", "error", "latency", "jitter", "cut", "expire_session"}
+
+OPTIONS = ("method", "nth", "count", "error", "latency", "jitter", "cut", "expire_session", "host_loss", "failover",
+           "restart", "downtime", "sr_full")  # fmt: skip
+"""What a fault is described with, in a file, on the command line or in a test."""
 
 
 def fault_from(description: dict[str, Any]) -> Fault:
     """A fault from the words of a file, the command line or a test; raises ValueError that says what is wrong."""
-    unknown = set(description) - _SETTABLE
+    unknown = set(description) - set(OPTIONS)
     if unknown:
-        raise ValueError(f"unknown fault option {', '.join(sorted(unknown))}; known are {', '.join(sorted(_SETTABLE))}")
-    if not description.get("method"):
-        raise ValueError("a fault needs a method, such as VM.start or VM.*")
-    values = dict(description)
+        raise ValueError(f"unknown fault option {', '.join(sorted(unknown))}; known are {', '.join(sorted(OPTIONS))}")
+    if bool(description.get("method")) == bool(description.get("sr_full")):
+        raise ValueError(
+            "a fault needs a method, such as VM.start or VM.*; only sr_full goes without, and without only"
+        )
+    values = {"method": "", **description}
     error = values.get("error", [])
     values["error"] = error.split(",") if isinstance(error, str) and error else list(error)
     if values.get("cut", "") not in {"", "before", "after"}:
@@ -89,6 +108,9 @@ class Faults:
     def describe(self) -> list[dict[str, Any]]:
         return [asdict(fault) for fault in self._faults]
 
+    def is_full(self, sr_name: str, sr_uuid: str) -> bool:
+        return any(fault.sr_full in {sr_name, sr_uuid} for fault in self._faults if fault.sr_full)
+
     def matching(self, method: str) -> list[Fault]:
         return [fault for fault in self._faults if fault.applies(method)]
 
@@ -98,12 +120,12 @@ async def before_call(faults: list[Fault]) -> None:
     for fault in faults:
         if fault.latency or fault.jitter:
             await asyncio.sleep(fault.latency + random.uniform(0, fault.jitter))
-        if fault.cut == "before":
+        if fault.cut == "before" and not fault.is_event:
             raise ConnectionCut
         if fault.error:
             raise XapiError(*fault.error)
 
 
 def after_call(faults: list[Fault]) -> None:
-    if any(fault.cut == "after" for fault in faults):
+    if any(fault.cut == "after" and not fault.is_event for fault in faults):
         raise ConnectionCut

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -35,34 +35,54 @@ def protected(db: Database) -> list[str]:
     return sorted(vms, key=lambda vm: db.get("VM", vm, "order"))
 
 
-def fits(db: Database, failed: Iterable[str], vms: Iterable[str] | None = None) -> dict[str, str] | None:
-    """Where the protected VMs of failed hosts (or `vms`) would be restarted; None when there is no room for all."""
+def fits(db: Database, failed: Iterable[str], vms: Iterable[str]) -> dict[str, str] | None:
+    """Where VMs would be restarted when hosts have failed; None when there is no room for all.
+
+    VMs with a disk on a local SR are left out: no plan can help them (Plan_exists_excluding_non_agile_VMs).
+    """
     failed = set(failed)
     hosts = [
         h for h in db.refs("host") if h not in failed and db.get("host", h, "enabled") and placement.is_live(db, h)
     ]
     free = {host: memory.free(db, host) for host in hosts}
-    moving = vms if vms is not None else [vm for vm in protected(db) if db.get("VM", vm, "resident_on") in failed]
     plan = {}
-    for vm in sorted(moving, key=lambda vm: -memory.needed(db.record("VM", vm))):
+    agile = [vm for vm in vms if placement.is_agile(db, vm)]
+    for vm in sorted(agile, key=lambda vm: -memory.needed(db.record("VM", vm))):
         needed = memory.needed(db.record("VM", vm))
         room = [host for host in hosts if free[host] >= needed]
-        if not room or not placement.is_agile(db, vm):
+        if not room:
             return None
         plan[vm] = max(room, key=free.__getitem__)
         free[plan[vm]] -= needed
     return plan
 
 
-def most_failures(db: Database) -> int:
-    """How many hosts may fail, the ones with most protected memory first, before a protected VM has no place."""
-    loads = {
-        host: sum(memory.needed(db.record("VM", vm)) for vm in protected(db) if db.get("VM", vm, "resident_on") == host)
-        for host in db.refs("host")
-        if placement.is_live(db, host)
-    }
-    worst = sorted(loads, key=lambda host: -loads[host])
-    return next((n - 1 for n in range(1, len(worst)) if fits(db, worst[:n]) is None), max(0, len(worst) - 1))
+def most_failures(db: Database, priorities: Mapping[str, str] | None = None) -> int:
+    """How many hosts may fail, the ones with most protected memory first, before a protected VM has no place.
+
+    `priorities`: restart priorities by VM, to plan with in the place of what the VMs have.
+    """
+    vms = [vm for vm, priority in priorities.items() if priority == "restart"] if priorities else protected(db)
+    by_host: dict[str, list[str]] = {host: [] for host in db.refs("host") if placement.is_live(db, host)}
+    for vm in vms:
+        record = db.record("VM", vm)
+        host = record["resident_on"] if record["resident_on"] in by_host else record["scheduled_to_be_resident_on"]
+        by_host.setdefault(host, []).append(vm)
+    load = {host: sum(memory.needed(db.record("VM", vm)) for vm in vms) for host, vms in by_host.items()}
+    worst = sorted((host for host in by_host if host in db.refs("host")), key=lambda host: -load[host])
+    for n in range(1, len(worst)):
+        if fits(db, worst[:n], [vm for host in worst[:n] for vm in by_host[host]]) is None:
+            return n - 1
+    return max(0, len(worst) - 1)
+
+
+def breaks_plan(db: Database, change: Callable[[], None]) -> bool:
+    """Make a change; True when the pool could lose as many hosts as it wants to before it, and no longer can."""
+    pool = db.record("pool", db.refs("pool")[0])
+    wanted = pool["ha_host_failures_to_tolerate"]
+    held = bool(pool["ha_enabled"]) and most_failures(db) >= wanted
+    change()
+    return held and most_failures(db) < wanted
 
 
 def update_pool(db: Database) -> None:

@@ -39,6 +39,13 @@ class Members:
         self._store.put("stranded_hosts", self.stranded)
         self._store.put("emergency_mode", self.emergency)
 
+    def follow_coordinator(self, hosts: list[str]) -> None:
+        """Members take the pool's coordinator for theirs."""
+        for host in hosts:
+            self.stranded.pop(host, None)
+        self.emergency = self.emergency and bool(self.stranded)
+        self.save()
+
     def forget(self, host: str) -> None:
         """The pool has let go of a host."""
         self.lost.discard(host)

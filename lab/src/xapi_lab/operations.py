@@ -305,18 +305,36 @@ def _is_attached(database: Database, sr: Record) -> bool:
     )
 
 
-REFUSALS = {"VM": vm_refusal, "VBD": vbd_refusal, "VIF": vif_refusal, "VDI": vdi_refusal}
+_APPLIANCE_STATES: dict[str, tuple[frozenset[str], str]] = {
+    "start": (frozenset({"Halted"}), "There are no halted VMs in this appliance."),
+    "clean_shutdown": (frozenset({"Running"}), "There are no running VMs in this appliance."),
+    "hard_shutdown": (frozenset({"Running", "Paused", "Suspended"}), "All VMs in this appliance are halted."),
+    "shutdown": (frozenset({"Running", "Paused", "Suspended"}), "All VMs in this appliance are halted."),
+}
+
+
+def appliance_refusal(database: Database, ref: str, operation: str) -> XapiError | None:
+    """Why an appliance refuses an operation now (xapi_vm_appliance_lifecycle.ml)."""
+    appliance = database.row("VM_appliance", ref).record
+    if appliance["current_operations"]:
+        return busy("VM_appliance", ref, appliance["current_operations"])
+    rows = [row for vm in appliance["VMs"] if (row := database.tables["VM"].get(vm)) is not None]
+    if not rows:
+        return XapiError("OPERATION_NOT_ALLOWED", "Appliance has no VMs.")
+    states, reason = _APPLIANCE_STATES[operation]
+    if not any(row.record["power_state"] in states for row in rows):
+        return XapiError("OPERATION_NOT_ALLOWED", reason)
+    return None
+
+
+REFUSALS = {"VM": vm_refusal, "VBD": vbd_refusal, "VIF": vif_refusal, "VDI": vdi_refusal,
+            "VM_appliance": appliance_refusal}  # fmt: skip
 VISIBLE = {
+    "VM_appliance": tuple(_APPLIANCE_STATES),
     "VM": VM_VISIBLE,
     "VBD": ("attach", "eject", "unpause", "insert", "plug", "unplug", "unplug_force", "pause"),
     "VIF": ("attach", "plug", "unplug"),
     "VDI": ("copy", "clone", "forget", "resize", "snapshot", "destroy"),
-}
-_APPLIANCE_STATES = {
-    "start": {"Halted"},
-    "clean_shutdown": {"Running"},
-    "hard_shutdown": {"Running", "Paused", "Suspended"},
-    "shutdown": {"Running", "Paused", "Suspended"},
 }
 
 
@@ -327,13 +345,6 @@ def refresh(database: Database, class_name: str, ref: str) -> None:
         allowed = [op for op in VISIBLE[class_name] if refusal(database, ref, op) is None]
         if class_name == "VM" and not database.row("VM", ref).record["is_a_template"]:
             allowed = [op for op in allowed if op != "provision"]
-    elif class_name == "VM_appliance":
-        states = {
-            row.record["power_state"]
-            for vm in database.row("VM_appliance", ref).record["VMs"]
-            if (row := database.tables["VM"].get(vm)) is not None
-        }
-        allowed = [op for op, wanted in _APPLIANCE_STATES.items() if states & wanted]
     elif class_name == "VTPM":
         allowed = ["destroy"]
     else:

@@ -102,7 +102,7 @@ class Lab:
 
     def hosts(self) -> list[dict[str, Any]]:
         """Name, address, URL of each host, the first one first; whether it is up, and the coordinator."""
-        return self._server.hosts()
+        return self.run(lambda lab: self._server.hosts())
 
     @property
     def host(self) -> str:
@@ -162,7 +162,7 @@ class Lab:
     def reset_calls(self) -> None:
         self.run(lambda lab: lab.call_log.reset())
 
-    def fault(self, method: str, **description: Any) -> int:
+    def fault(self, method: str = "", **description: Any) -> int:
         """Add a fault (see xapi_lab.faults.Fault); its number is for clear_faults."""
         return self.run(lambda lab: lab.faults.add(fault_from({"method": method, **description})))
 
@@ -174,9 +174,13 @@ class Lab:
         """Let a lost host come back."""
         self._do(lambda lab: failover.bring_back(lab, failover.find_host(lab, name)))
 
+    def promote_host(self, name: str) -> None:
+        """Make a host the coordinator; the old one becomes a member."""
+        self.run(lambda lab: failover.make_coordinator(lab, failover.find_host(lab, name), everywhere=True))
+
     def restart_xapi(self, seconds: float = 0.0) -> None:
         """End all sessions, tasks and connections; the coordinator's port is closed for some seconds."""
-        self._do(lambda lab: failover.restart_xapi_for(lab, seconds))
+        self._do(lambda lab: failover.restart_xapi(lab, seconds))
 
     def _do(self, work: Callable[[lab_module.Lab], Coroutine[Any, Any, T]]) -> T:
         return asyncio.run_coroutine_threadsafe(work(self._server.lab), self._loop).result()

@@ -29,9 +29,10 @@ async def enable(context: Context, host: str) -> None:
 @call("host.disable")
 async def disable(context: Context, host: str, auto_enable: bool = True) -> None:
     context.lab.members.check_reachable(host)
-    if _ha_enabled(context) and high_availability.fits(context.db, [host]) is None:
+    enabled = context.db.get("host", host, "enabled")
+    if high_availability.breaks_plan(context.db, lambda: context.db.set("host", host, "enabled", False)):
+        context.db.set("host", host, "enabled", enabled)
         raise XapiError("HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN")
-    context.db.set("host", host, "enabled", False)
 
 
 @call("host.get_vms_which_prevent_evacuation")

@@ -43,7 +43,8 @@ def check_attached(context: Context, sr: str) -> None:
 def check_space(context: Context, sr: str, wanted: int) -> None:
     """Refuse what an SR could not hold even if nothing else grew."""
     record = context.db.record("SR", sr)
-    available = record["physical_size"] - record["physical_utilisation"]
+    full = context.lab.faults.is_full(record["name_label"], record["uuid"])
+    available = 0 if full else record["physical_size"] - record["physical_utilisation"]
     if wanted > available:
         raise XapiError("SR_FULL", wanted, max(0, available))
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
-from xapi_lab import memory
+from xapi_lab import high_availability, memory
 from xapi_lab.calls.registry import Context, call
 from xapi_lab.errors import XapiError
 from xapi_lab.operations import vm_refusal
@@ -155,6 +155,9 @@ async def set_ha_restart_priority(context: Context, vm_ref: str, value: str) -> 
     if value not in HA_PRIORITIES:
         raise XapiError("INVALID_VALUE", "ha_restart_priority", value)
     context.db.set("VM", vm_ref, "ha_restart_priority", value)
+    if context.db.get("VM", vm_ref, "power_state") == "Running":
+        context.db.set("VM", vm_ref, "ha_always_run", value == "restart")
+    high_availability.update_pool(context.db)
 
 
 async def _set_count(context: Context, vm_ref: str, field: str, value: int) -> None:
@@ -221,4 +224,3 @@ async def set_actions_after_crash(context: Context, vm_ref: str, value: str) -> 
 async def set_has_vendor_device(context: Context, vm_ref: str, value: bool) -> None:
     _require(context, vm_ref, "start")
     context.db.set("VM", vm_ref, "has_vendor_device", value)
-

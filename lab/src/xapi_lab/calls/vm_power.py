@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 
-from xapi_lab import guests, placement
+from xapi_lab import guests, high_availability, placement
 from xapi_lab.calls.registry import Context, call
 from xapi_lab.database import Record, new_uuid
 from xapi_lab.errors import XapiError
@@ -98,13 +98,30 @@ async def start_machine(context: Context, vm_ref: str, host: str, *, paused: boo
     db, lab = context.db, context.lab
     _check_topology(db.record("VM", vm_ref))
     _prepare(context, vm_ref)
-    db.set("VM", vm_ref, "scheduled_to_be_resident_on", host)
+    always_run = db.get("VM", vm_ref, "ha_always_run")
+    if high_availability.breaks_plan(db, lambda: _schedule(context, vm_ref, host)):
+        db.update("VM", vm_ref, scheduled_to_be_resident_on=NULL, ha_always_run=always_run)
+        raise XapiError("HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN")
     try:
         await lab.machines.start(guests.machine_spec(lab, vm_ref), paused=paused)
+        if host in lab.members.lost:
+            await lab.machines.kill(db.get("VM", vm_ref, "uuid"))
+        lab.members.check_reachable(host)
+    except XapiError:
+        db.set("VM", vm_ref, "scheduled_to_be_resident_on", NULL)
+        raise
     except MachineError as error:
         db.set("VM", vm_ref, "scheduled_to_be_resident_on", NULL)
         raise guests.machine_failure(error) from error
     guests.set_running(lab, vm_ref, host, paused=paused)
+
+
+def _schedule(context: Context, vm_ref: str, host: str) -> None:
+    """Give a VM its place before it runs there: from now on its memory counts, and HA keeps it up if it is to."""
+    protected = context.db.get("VM", vm_ref, "ha_restart_priority") == "restart"
+    context.db.update("VM", vm_ref, scheduled_to_be_resident_on=host)
+    if protected:
+        context.db.set("VM", vm_ref, "ha_always_run", True)
 
 
 @call("VM.start")
@@ -138,6 +155,7 @@ async def _after_start(context: Context, vm_ref: str) -> None:
 @call("VM.clean_shutdown")
 async def clean_shutdown(context: Context, vm_ref: str) -> None:
     async with context.operation("VM", vm_ref, "clean_shutdown"):
+        context.db.set("VM", vm_ref, "ha_always_run", False)
         await _shut_down(context, vm_ref, context.lab.config.shutdown_timeout)
 
 
@@ -163,6 +181,7 @@ async def _shutdown_delay(context: Context, vm_ref: str) -> None:
 @call("VM.hard_shutdown")
 async def hard_shutdown(context: Context, vm_ref: str) -> None:
     async with context.operation("VM", vm_ref, "hard_shutdown"):
+        context.db.set("VM", vm_ref, "ha_always_run", False)
         await kill_machine(context, vm_ref)
         await _shutdown_delay(context, vm_ref)
 
@@ -184,6 +203,7 @@ async def kill_machine(context: Context, vm_ref: str) -> None:
 @call("VM.shutdown")
 async def shutdown(context: Context, vm_ref: str) -> None:
     async with context.operation("VM", vm_ref, "shutdown"):
+        context.db.set("VM", vm_ref, "ha_always_run", False)
         delay = context.db.get("VM", vm_ref, "shutdown_delay")
         refusal = vm_refusal(context.db, vm_ref, "clean_shutdown", concurrent=True)
         if refusal is None:
@@ -279,6 +299,7 @@ def _suspend_sr(context: Context, vm: Record) -> str | None:
 @call("VM.suspend")
 async def suspend(context: Context, vm_ref: str) -> None:
     async with context.operation("VM", vm_ref, "suspend"):
+        context.db.set("VM", vm_ref, "ha_always_run", False)
         await suspend_machine(context, vm_ref)
 
 
@@ -329,6 +350,8 @@ def drop_suspend_image(context: Context, vm_ref: str) -> None:
 async def resume_machine(context: Context, vm_ref: str, host: str, *, paused: bool) -> None:
     lab, db = context.lab, context.db
     image = guests.suspend_image(lab, db.get("VDI", db.get("VM", vm_ref, "suspend_VDI"), "uuid"))
+    if db.get("VM", vm_ref, "ha_restart_priority") == "restart":
+        db.set("VM", vm_ref, "ha_always_run", True)
     try:
         await lab.machines.resume(guests.machine_spec(lab, vm_ref), image, paused=paused)
     except MachineError as error:
