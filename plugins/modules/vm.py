@@ -55,11 +55,23 @@ options:
     type: str
   template:
     description:
-      - Name or UUID of the template that a new VM is cloned from. Needed to make a VM, not looked at afterwards.
+      - Name or UUID of the template that a new VM is made from. This or O(source) is needed to make a VM, and not looked at afterwards.
     type: str
+  source:
+    description:
+      - Name or UUID of a VM or a snapshot that a new VM is made from, instead of O(template). A VM must be halted; a snapshot can be taken of one that runs.
+      - It must not hold another tenant's data. Its disks keep the names that they have in it; its config drive, which holds its secrets, is left out.
+    type: str
+  clone:
+    description:
+      - How the disks of O(template) or O(source) are made the new VM's. V(fast) shares their blocks with it until one of both writes.
+      - V(full) copies them whole, to O(sr), or each to the storage repository that its original is on when O(sr) is not given.
+    type: str
+    choices: [fast, full]
+    default: fast
   sr:
     description:
-      - Name or UUID of the storage repository for new disks and the config drive. Defaults to the pool's default SR.
+      - Name or UUID of the storage repository for new disks, the config drive and a full copy (O(clone)). Defaults to the pool's default SR.
     type: str
   disks:
     description:
@@ -290,6 +302,14 @@ EXAMPLES = r"""
         locking_mode: locked
         ipv4_allowed: [10.1.0.10]
 
+- name: A full copy of it as it was last night, on another storage repository
+  hardshell.xen.vm:
+    name: acme-shop-test
+    tenant: acme
+    source: acme-shop nightly
+    clone: full
+    sr: slow disks
+
 - name: Give it more memory, shutting it down for that
   hardshell.xen.vm:
     name: acme-shop
@@ -431,6 +451,8 @@ DEFINITION = ModuleDefinition(
         "uuid": {"type": "str"},
         "description": {"type": "str"},
         "template": {"type": "str"},
+        "source": {"type": "str"},
+        "clone": {"type": "str", "choices": ["fast", "full"], "default": "fast"},
         **settings_arguments(),
         "sr": {"type": "str"},
         "disks": {

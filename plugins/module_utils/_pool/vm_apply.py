@@ -31,7 +31,8 @@ from .ssh_host_key import new_ssh_host_key
 from .tasks import Show, TaskTimeout, run_task
 from .upload import upload
 from .vdis import attach_vdi, create_vdi, destroy_vdi, gone_already
-from .vm_facts import Disk, Nic, Observed, Remains, Vm
+from .vm_facts import Disk, Nic, Observed, Remains, Template, Vm
+from .vm_keys import keys_of_clone
 from .vm_observe import vdi_name
 from .vm_plan import ChangedPool, ChangedVm, NewVm, RemovedVm
 from .vm_settings import settings_calls, settings_of
@@ -93,7 +94,7 @@ class VmPerformer:
         spec = self._spec
         if new.unfinished is None:
             assert new.template is not None
-            self._ref = self._clone(new.template.ref, f"clone {new.template.name!r}")
+            self._ref = self._clone(new.template, new.copy_to)
         record: Record = self._call("VM.get_record", self._ref)
         self._call("VM.set_tags", self._ref, list(new.after.tags))
         self._call("VM.set_name_label", self._ref, spec.name)
@@ -108,14 +109,16 @@ class VmPerformer:
         self._send(settings_calls(present, new.after.settings, running=False))
         self._call("VM.remove_from_other_config", self._ref, marks.MAKING)
 
-    def _clone(self, template: str, asked: str) -> str:
+    def _clone(self, template: Template, copy_to: str | None) -> str:
         """A clone that carries our marks. Until it does it is known by its name."""
         name = marks.making_name(self._spec.name, self._spec.owner)
-        ref = self._run("VM.clone", template, name, asked=asked)
+        if copy_to is None:
+            ref = self._run("VM.clone", template.ref, name, asked=f"clone {template.name!r}")
+        else:
+            ref = self._run("VM.copy", template.ref, name, copy_to, asked=f"copy {template.name!r}")
         record: Record = self._call("VM.get_record", ref)
         self._uuid = record["uuid"]
-        other_config = marks.without_marks(record["other_config"])
-        other_config.pop("disks", None)  # or XAPI makes the template's disks anew
+        other_config = keys_of_clone(record["other_config"])
         own = {**self._spec.owner.marks(), marks.VM: self._uuid, marks.MAKING: "true"}
         self._call("VM.set_other_config", ref, {**other_config, **own}, asked="mark the clone")
         # A clone that an interrupted run began may have come to be meanwhile.
@@ -125,15 +128,24 @@ class VmPerformer:
         return ref
 
     def _claim_disks(self, after: Vm) -> None:
-        """Mark and name the disks that came with the clone. The plan knows them by position only."""
+        """Mark and name the disks that came with the clone. The plan knows them by position only.
+
+        A config drive among them was made for the VM that was cloned, and holds its secrets.
+        """
         names = {disk.device: disk.name for disk in after.disks}
-        for vbd in records_where(self._session, "VBD", field_is("VM", self._ref)).values():
-            if vbd["type"] == "Disk" and not vbd["empty"]:
-                position = int(vbd["userdevice"]) if vbd["userdevice"].isdigit() else None
-                name = names.get(position) or f"disk{vbd['userdevice']}"
-                self._claim_disk(vbd["VDI"], name)
-                self._call("VDI.set_name_label", vbd["VDI"], vdi_name(self._spec.name, name))
-                self._cloned_vdis[name] = vbd["VDI"]
+        vbds = records_where(self._session, "VBD", field_is("VM", self._ref))
+        disks = [vbd for vbd in vbds.values() if vbd["type"] == "Disk" and not vbd["empty"]]
+        vdis = records_where(self._session, "VDI", field_is("_ref", *(vbd["VDI"] for vbd in disks)))
+        for vbd in disks:
+            present = vdis[vbd["VDI"]]["other_config"]
+            if marks.CONFIG_DRIVE in present and present.get(marks.VM) != self._uuid:
+                self._destroy_vdi(vbd["VDI"])  # its VBD goes with it; on its own nobody would know it again
+                continue
+            position = int(vbd["userdevice"]) if vbd["userdevice"].isdigit() else None
+            name = names.get(position) or f"disk{vbd['userdevice']}"
+            self._claim_disk(vbd["VDI"], name)
+            self._call("VDI.set_name_label", vbd["VDI"], vdi_name(self._spec.name, name))
+            self._cloned_vdis[name] = vbd["VDI"]
 
     def _claim_disk(self, vdi: str, name: str) -> None:
         others = marks.without_marks(self._call("VDI.get_other_config", vdi))

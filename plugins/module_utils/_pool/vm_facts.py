@@ -43,6 +43,10 @@ class Disk:
     of_vm: str | None = None
     checksum: str | None = None
 
+    def is_drive_for_another(self, vm_uuid: str | None) -> bool:
+        """Whether it is the clone of a config drive, which holds the secrets of the VM that it was made for."""
+        return self.checksum is not None and self.of_vm != vm_uuid
+
     def facts(self) -> dict[str, t.Any]:
         return {
             "name": self.name,
@@ -164,7 +168,7 @@ class Remains:
 
 @dataclass(frozen=True)
 class Template:
-    """What a new VM is cloned from."""
+    """What a new VM is cloned from: a template, a VM or a snapshot. Config drives are not among its disks."""
 
     name: str
     uuid: str

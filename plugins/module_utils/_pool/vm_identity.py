@@ -26,7 +26,8 @@ def is_vm(record: Record) -> bool:
 def is_half_made(spec: VmSpec, record: Record) -> bool:
     """Whether a record is a clone that an interrupted run made for this spec and did not come to mark."""
     named = record["name_label"] == marks.making_name(spec.name, spec.owner)
-    return named and record["is_a_template"] and not record["is_a_snapshot"] and not _is_ours(spec, record)
+    clone = record["is_a_template"] or record["power_state"] == "Halted"
+    return named and clone and not record["is_a_snapshot"] and not _is_ours(spec, record)
 
 
 def find_ours(spec: VmSpec, records: Records) -> str | None:

@@ -149,6 +149,16 @@ def _without_reserved(field_name: str, present: t.Mapping[str, str]) -> dict[str
     return {key: text for key, text in marks.without_marks(present).items() if key not in reserved}
 
 
+def keys_of_clone(other_config: t.Mapping[str, str]) -> dict[str, str]:
+    """The ``other_config`` that a clone keeps: not what tells whose its source is and what runs in it.
+
+    With ``disks`` XAPI would make the disks of a template anew when it is provisioned.
+    """
+    gone = ("docker_", "xscontainer-")
+    kept = marks.without_marks(other_config)
+    return {key: text for key, text in kept.items() if key != "disks" and not key.startswith(gone)}
+
+
 def keys_after(spec: KeysSpec, keys: Keys) -> Keys:
     """As they are to be. Protection keeps the reason that somebody else gave."""
     blocked = dict(spec.blocked)

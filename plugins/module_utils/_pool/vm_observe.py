@@ -17,14 +17,14 @@ import ipaddress
 import re
 import typing as t
 
-from .._errors import OptionError
 from . import marks
 from .bulk_reads import POOL_CLASSES, Records, field_is, held_elsewhere, records_where, snapshot_of
-from .pool_facts import Pool, near_names, one_named, pool_from_records
+from .pool_facts import Pool, pool_from_records
 from .session import NULL_REF, Record, Session
-from .vm_facts import Disk, Drive, Nic, Observed, Remains, Template, Vm
+from .vm_facts import Disk, Drive, Nic, Observed, Remains, Vm
 from .vm_identity import find_ours, find_to_adopt, is_half_made
 from .vm_settings import settings_of
+from .vm_source import read_source
 from .vm_spec import VmSpec
 
 
@@ -67,8 +67,8 @@ def observe(session: Session, spec: VmSpec) -> Observed:
         taken = tuple(reader.remains(snapshot, each, snapshot_vbds) for snapshot, each in snapshot_records.items())
         vm = reader.vm(ref, record, vbds, seen.get("vif", {}), metrics, taken)
     template = None
-    if vm is None and not removing and spec.template:
-        template = _read_template(session, reader, spec.template)
+    if vm is None and not removing:
+        template = read_source(session, reader, spec)
     remains = tuple(reader.remains(other, each, vbds) for other, each in half_made.items())
     return Observed(pool, vm, adopting and vm is not None, template, remains, tuple(reader.loose_disks()))
 
@@ -104,37 +104,6 @@ def _held_by_others(session: Session, owner: marks.Owner, pool: Pool, vdis: Reco
     return held_elsewhere(session, pool, concerned, vbds)
 
 
-def _read_template(session: Session, reader: VmReader, wanted: str) -> Template:
-    """The template of that name or UUID with its devices. Raises ``OptionError`` with the near names."""
-    which = f"{field_is('name__label', wanted)} or {field_is('uuid', wanted)}" if '"' not in wanted else "false"
-    found = {ref: record for ref, record in records_where(session, "VM", which).items() if _is_template(record)}
-    if not found:
-        every = records_where(session, "VM", 'field "is_a_template" = "true"')
-        names = [record["name_label"] for record in every.values() if _is_template(record)]
-        raise OptionError(
-            "template", wanted, f"the pool has no template of that name or UUID; {near_names(wanted, names)}"
-        )
-    candidates = [Template(record["name_label"], record["uuid"], ref) for ref, record in found.items()]
-    ref = one_named("template", wanted, candidates, "template").ref
-    record = found[ref]
-    devices = [f"vbd/{vbd}" for vbd in record["VBDs"]] + [f"vif/{vif}" for vif in record["VIFs"]]
-    seen = snapshot_of(session, *devices) if devices else {}
-    refs = [vbd["VDI"] for vbd in seen.get("vbd", {}).values() if vbd["VDI"] != NULL_REF]
-    inside = VmReader(reader.owner, reader.pool, records_where(session, "VDI", field_is("_ref", *refs)) if refs else {})
-    return Template(
-        name=record["name_label"],
-        uuid=record["uuid"],
-        ref=ref,
-        settings=settings_of(record, {}, {}, reader.pool),
-        disks=tuple(inside.disks(seen.get("vbd", {}).values())),
-        nics=tuple(inside.nics(seen.get("vif", {}), {})),
-    )
-
-
-def _is_template(record: Record) -> bool:
-    return record["is_a_template"] and not record["is_a_snapshot"] and marks.MAKING not in record["other_config"]
-
-
 class Metrics(t.NamedTuple):
     """What the pool (``VM_metrics``) and the guest (``VM_guest_metrics``) tell of a running VM. Empty where they tell nothing."""
 
@@ -150,9 +119,16 @@ class VmReader:
     """Turns records into facts, given the owner whose marks count, the pool's names and the VDIs."""
 
     def __init__(
-        self, owner: marks.Owner, pool: Pool, vdis: Records, held_by_others: frozenset[str] = frozenset()
+        self,
+        owner: marks.Owner,
+        pool: Pool,
+        vdis: Records,
+        held_by_others: frozenset[str] = frozenset(),
+        *,
+        any_owner: bool = False,
     ) -> None:
         self.owner = owner
+        self._any_owner = any_owner
         self.pool = pool
         self.vdis = vdis
         self._held_by_others = held_by_others
@@ -165,7 +141,10 @@ class VmReader:
     ) -> Vm:
         other_config = record["other_config"]
         own_vbds = {each: vbd for each, vbd in vbds.items() if vbd["VM"] == ref}
-        disks = self.disks(own_vbds.values(), own_vbds)
+        # An unfinished clone of another VM has disks that still carry the other's marks.
+        reader = self.of_any_owner(self.vdis) if marks.MAKING in other_config else self
+        disks = reader.disks(own_vbds.values(), own_vbds)
+        self._held |= reader._held
         drive_disk = next((disk for disk in disks if disk.ours and disk.name == marks.CONFIG_DRIVE_DISK), None)
         guest = metrics.guest
         return Vm(
@@ -187,6 +166,10 @@ class VmReader:
             has_drivers=bool(guest.get("PV_drivers_detected")) or guest.get("can_use_hotplug_vbd") == "yes",
             snapshots=snapshots,
         )
+
+    def of_any_owner(self, vdis: Records) -> VmReader:
+        """One that knows disks by their names whoever they belong to, as those of a source do."""
+        return VmReader(self.owner, self.pool, vdis, self._held_by_others, any_owner=True)
 
     def remains(self, ref: str, record: Record, vbds: Records) -> Remains:
         own = {each: vbd for each, vbd in vbds.items() if vbd["VM"] == ref}
@@ -218,7 +201,7 @@ class VmReader:
         other_config = vdi["other_config"]
         ours = self.owner.owns(other_config)
         return Disk(
-            name=other_config.get(marks.DISK) if ours else None,
+            name=other_config.get(marks.DISK) if ours or self._any_owner else None,
             size=int(vdi["virtual_size"]),
             sr=self._sr_names.get(vdi["SR"], str(vdi["SR"])),
             description=vdi["name_description"],

@@ -14,14 +14,15 @@ from dataclasses import dataclass, replace
 from .._errors import HardshellError, OptionError
 from .._plan import Change, Plan
 from . import marks
-from .disks import plan_disks
+from .disks import plan_disks, refuse_full
 from .drive_plan import plan_drive
 from .nics import plan_nics
 from .pool_facts import Pool
 from .power import START, SUSPEND, power_changes, power_steps, refuse_blocked, removal_steps, restart_steps
 from .record_calls import Call
+from .session import NULL_REF
 from .vm_availability import pool_power_on_calls
-from .vm_facts import Disk, Nic, Observed, Remains, Template, Vm
+from .vm_facts import Disk, Drive, Nic, Observed, Remains, Template, Vm
 from .vm_keys import DESTROY, keys_calls
 from .vm_settings import settings_after, settings_calls, settings_halt_for, settings_in, settings_of_clone
 from .vm_spec import VmSpec
@@ -38,11 +39,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class NewVm:
-    """A VM to be cloned from ``template``, or finished where an interrupted run left ``unfinished``."""
+    """A VM to be cloned from ``template``, or finished where an interrupted run left ``unfinished``.
+
+    ``copy_to``: copied whole instead, to that SR, or with the null reference to those that its disks are on.
+    """
 
     template: Template | None
     unfinished: Vm | None
     after: Vm
+    copy_to: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,24 +139,26 @@ def _own(spec: VmSpec, observed: Observed) -> tuple[Vm | None, Vm]:
     """The VM as it is, None for one that is to be made, and as it is to be but for its devices and its power state."""
     vm = observed.vm
     if vm is None:
-        if spec.template is None or observed.template is None:
+        if observed.template is None:
             raise OptionError(
                 "template",
                 spec.template,
-                f"the VM {spec.name!r} is not there yet, and needs a template to be made from",
+                f"the VM {spec.name!r} is not there yet, and needs a template or a source to be made from",
             )
-        return None, _own_after(spec, _from_template(spec, observed.template), observed.pool)
+        return None, _own_after(spec, _from_template(spec, observed.template, observed.pool), observed.pool)
     after = _own_after(spec, vm, observed.pool)
     if vm.making:
         nics = vm.nics if spec.networks is None else ()
-        after = replace(after, making=False, is_template=False, nics=nics)
+        disks = tuple(disk for disk in vm.disks if not disk.is_drive_for_another(vm.uuid))
+        drive = Drive() if vm.drive.disk and vm.drive.disk.is_drive_for_another(vm.uuid) else vm.drive
+        after = replace(after, making=False, is_template=False, nics=nics, disks=disks, drive=drive)
     return vm, after
 
 
 def _own_change(spec: VmSpec, observed: Observed, before: Vm | None, after: Vm, *, running: bool) -> Change | None:
     """The change of the VM itself, which is to be made where ``before`` is None or unfinished. ``running``: it runs meanwhile."""
     if before is None or before.making:
-        return _creation(spec, observed.template, before, after)
+        return _creation(spec, observed.pool, observed.template, before, after)
     before_shown, after_shown = _own_shown(before), _own_shown(after)
     changed = [key for key in after_shown if before_shown[key] != after_shown[key]]
     calls = settings_calls(before.settings, after.settings, running=running)
@@ -177,9 +184,24 @@ def _pool_changes(spec: VmSpec, observed: Observed) -> list[Change]:
     return [Change("pool", "update", "pool", pool.name, was, will, payload=ChangedPool(pool_power_on_calls(pool.ref)))]
 
 
-def _from_template(spec: VmSpec, template: Template) -> Vm:
+def _from_template(spec: VmSpec, template: Template, pool: Pool) -> Vm:
+    """The VM right after it was cloned, its disks marked and named. Raises ``OptionError`` where a full copy does not fit."""
+    copied_to = pool.storage_repository("sr", spec.sr) if spec.full_copy and spec.sr else None
+    if copied_to:
+        refuse_full(pool, {copied_to.ref: sum(disk.size for disk in template.disks)})
     disks = tuple(
-        replace(disk, name=disk.name or f"disk{disk.device}", vdi=None, vbd=None, uuid=None, ours=True, shared=False)
+        replace(
+            disk,
+            name=disk.name or f"disk{disk.device}",
+            vdi=None,
+            vbd=None,
+            uuid=None,
+            ours=True,
+            shared=False,
+            keep=False,
+            of_vm=None,
+            sr=copied_to.name if copied_to else disk.sr,
+        )
         for disk in template.disks
     )
     nics = (
@@ -199,15 +221,16 @@ def _own_after(spec: VmSpec, vm: Vm, pool: Pool) -> Vm:
     )
 
 
-def _creation(spec: VmSpec, template: Template | None, unfinished: Vm | None, after: Vm) -> Change:
+def _creation(spec: VmSpec, pool: Pool, template: Template | None, unfinished: Vm | None, after: Vm) -> Change:
     shown = _own_shown(after)
     reason = "an interrupted run left it unfinished" if unfinished else ""
     if unfinished is None and template is not None:
         given = template.settings.facts()
         always = ("vcpus", "memory")
         shown = {key: value for key, value in shown.items() if key in always or key not in given or given[key] != value}
-        shown["template"] = template.name
-    new = NewVm(None if unfinished else template, unfinished, after)
+        shown["source" if spec.source else "template"] = template.name
+    copy_to = pool.storage_repository("sr", spec.sr).ref if spec.sr else NULL_REF
+    new = NewVm(None if unfinished else template, unfinished, after, copy_to if spec.full_copy else None)
     return Change("vm", "create", "vm", spec.name, None, shown, reason=reason, payload=new)
 
 

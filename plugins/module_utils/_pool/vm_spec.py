@@ -32,6 +32,8 @@ class VmSpec:
     uuid: str | None = None
     description: str | None = None
     template: str | None = None
+    source: str | None = None
+    full_copy: bool = False
     settings: SettingsSpec = field(default_factory=SettingsSpec)
     sr: str | None = None
     disks: tuple[DiskSpec, ...] = ()
@@ -55,6 +57,8 @@ def vm_spec(parameters: t.Mapping[str, t.Any]) -> VmSpec:
     drive = drive_spec(parameters["config_drive"])
     if parameters["ssh_host_key"] and drive is None:
         raise OptionError("ssh_host_key", True, "the key travels on the config drive; give config_drive too")
+    if parameters["source"] and parameters["template"]:
+        raise OptionError("source", parameters["source"], "template is given too; a new VM is made from one of both")
     spec = VmSpec(
         name=name,
         owner=marks.Owner(tenant, host),
@@ -62,6 +66,8 @@ def vm_spec(parameters: t.Mapping[str, t.Any]) -> VmSpec:
         uuid=parameters["uuid"] or None,
         description=parameters["description"],
         template=parameters["template"] or None,
+        source=parameters["source"] or None,
+        full_copy=parameters["clone"] == "full",
         settings=settings_spec(parameters),
         sr=parameters["sr"] or None,
         disks=disk_specs(parameters["disks"] or []),

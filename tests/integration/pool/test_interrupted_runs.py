@@ -141,6 +141,12 @@ def test_making_a_vm(kill: Callable[..., int], shop: Arguments, when: str) -> No
     assert kill(nothing, "vm", when, **shop) > 20
 
 
+def test_making_a_vm_from_another(kill: Callable[..., int], make_pool: Callable[[], Pool], shop: Arguments) -> None:
+    make_pool().ok("vm", **{**shop, "name": "origin", "host": "origin", "state": "halted"})
+    settings = {"vcpus_max": 4, "memory_dynamic_min": "512MiB", "firmware": "uefi", "folder": "/a", "cpu_cap": 50}
+    assert kill(nothing, "vm", "after", **{**shop, **settings, "template": None, "source": "origin"}) > 20
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_removing_a_vm(kill: Callable[..., int], shop: Arguments, when: str) -> None:
     assert kill(make_shop(shop), "vm", when, **SHOP, state="absent") > 3

@@ -111,6 +111,7 @@ VM: dict[str, t.Any] = {
             "uuid",
             "description",
             "template",
+            "source",
             *settings_arguments(),
             "sr",
             "disks",
@@ -120,6 +121,7 @@ VM: dict[str, t.Any] = {
             "wait_for",
         ]
     ),
+    "clone": "fast",
     "name": "shop",
     "tenant": "acme",
     "planned_networks": [],
@@ -198,6 +200,7 @@ def test_vm_options_that_cannot_be_used_are_named(option: str, value: t.Any) -> 
     [
         ("vcpus_max", {"vcpus": 4, "vcpus_max": 2}),
         ("secure_boot", {"secure_boot": True, "firmware": "bios"}),
+        ("source", {"source": "web", "template": "debian"}),
         ("blocked_operations", {"blocked_operations": {"destroy": None}, "delete_protection": True}),
     ],
 )
