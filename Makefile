@@ -115,7 +115,7 @@ test-fast: dev ## no virtual machine; less than three minutes
 	@$(BIN)/python tests/tools/run_steps.py lint sanity-fast unit lab-test integration
 
 test: dev ## everything that says whether the project is sound; ends with a table and a verdict
-	@$(BIN)/python tests/tools/run_steps.py lint sanity unit lab-test integration e2e
+	@$(BIN)/python tests/tools/run_steps.py lint sanity unit lab-test clients integration e2e
 
 matrix: dev ## unit, sanity and integration on Python 3.12 and 3.13 with the ansible-core of each
 	@tests/tools/matrix.sh

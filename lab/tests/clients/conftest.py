@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xapi_lab.machines.namespace import prerequisites
 from xapi_lab.testing import Lab
 
 
@@ -25,7 +26,14 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hardshell.xen"
 
 
+@pytest.fixture(scope="session")
+def backend() -> str:
+    """What the clients' VMs are: guests with an agent and a clean shutdown of their own, where this machine can have them."""
+    return "none" if prerequisites.missing() else "namespace"
+
+
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with Lab(backend="none") as running:
+def lab(request: pytest.FixtureRequest, backend: str) -> Iterator[Lab]:
+    """A lab of that backend, or of the one that a test asks for: ``parametrize("lab", ["none"], indirect=True)``."""
+    with Lab(backend=getattr(request, "param", backend)) as running:
         yield running

@@ -43,6 +43,15 @@ async function newVm(xapi, name) {
   return until(xapi, ref, vm => vm !== undefined && !vm.is_a_template)
 }
 
+async function addDisk(xapi, vm, size) {
+  const vdi = await newDisk(xapi, size)
+  await xapi.call('VBD.create', {
+    VM: vm.$ref, VDI: vdi, userdevice: '0', bootable: true, mode: 'RW', type: 'Disk', unpluggable: true, empty: false,
+    other_config: {}, qos_algorithm_type: '', qos_algorithm_params: {},
+  })
+  return vdi
+}
+
 function newDisk(xapi, size) {
   return xapi.call('VDI.create', {
     name_label: 'imported', name_description: '', SR: xapi.pool.default_SR, virtual_size: size, type: 'user',
@@ -65,6 +74,7 @@ const scenarios = {
     await vm.update_other_config({ key: 'another', second: 'one' })
     await vm.set_VCPUs_max(2)
     await vm.add_tags('tagged')
+    const vdi = await addDisk(xapi, vm, 4 * MIB)
     await xapi.callAsync('VM.start', vm.$ref, false, false)
     const running = await until(xapi, vm.$ref, vm => vm.power_state === 'Running')
     tell({
@@ -78,6 +88,7 @@ const scenarios = {
     const halted = await xapi.barrier(vm.$ref)
     tell({ state: halted.power_state })
     await xapi.callAsync('VM.destroy', vm.$ref)
+    await xapi.callAsync('VDI.destroy', vdi)
     await until(xapi, vm.$ref, vm => vm === undefined)
     await xapi.barrier()
     tell({ tasks: Object.values(xapi.objects.all).filter(({ $type }) => $type === 'task').length })
@@ -102,12 +113,14 @@ const scenarios = {
     const result = await xapi.putResource(stream, '/import_raw_vdi/', { query: { format: 'raw', vdi } })
     tell({ vdi, result, sha256 })
     const response = await xapi.getResource('/export_raw_vdi/', { query: { format: 'raw', vdi } })
+    const exported = createHash('sha256')
     let size = 0
     for await (const chunk of response.body) {
+      exported.update(chunk)
       size += chunk.length
     }
     await response.task
-    tell({ size })
+    tell({ size, sha256: exported.digest('hex') })
   },
 
   async disk_of_unknown_length(xapi) {

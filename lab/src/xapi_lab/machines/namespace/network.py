@@ -53,7 +53,7 @@ class Cables:
             process,
             f"echo 1 > /proc/sys/net/ipv4/conf/{inside}/route_localnet",
             f"link set lo up\nlink set {inside} up\naddr add {nic.address}/32 dev {inside}\n"
-            f"route add {HOST_ADDRESS} dev {inside}",
+            f"route add {HOST_ADDRESS} dev {inside} metric {nic.device + 1}",
         )
 
     async def _plug_private(self, nic: Nic, process: int) -> None:
