@@ -15,7 +15,7 @@ from xapi_lab.testing import Lab
 
 NULL = "OpaqueRef:NULL"
 PYTHON_TEXT = re.compile(
-    r"Traceback|the lab failed|NoneType|\b\w*(?:Key|Type|Value|Index|Attribute|Assertion|Runtime|Recursion|Unicode\w*)Error\b"
+    r"Traceback|the lab failed|got itself in trouble|NoneType|\b\w*(?:Key|Type|Value|Index|Attribute|Assertion|Runtime|Recursion|Unicode\w*)Error\b"
     r"|object has no|not subscriptable|unhashable|<class '"
 )
 """What a Python program says when it breaks."""

@@ -25,6 +25,8 @@ from api_client import Api
 from consistency import PYTHON_TEXT, broken_rules, events_agree
 from xapi_lab.model import Message
 from xapi_lab.testing import Lab
+from xapi_lab.wire.xmlrpc import encode_value
+from xapi_lab.xva import END, block_files, tar_file
 
 SECONDS = float(os.environ.get("XAPI_LAB_FUZZ_SECONDS", "3"))
 SEED = int(os.environ.get("XAPI_LAB_FUZZ_SEED") or random.randrange(2**32))
@@ -157,16 +159,30 @@ class Fuzzer:
 
     def _handler(self) -> None:
         path = self._random.choice(["/import_raw_vdi", "/export_raw_vdi", "/import", "/export", "/rrd_updates", "/vm_rrd",
-                                    "/host_rrd", "/", "/nothing", "/console", "/blob"])  # fmt: skip
-        names = ["session_id", "vdi", "sr_id", "task_id", "format", "uuid", "ref", "start", "json", "use_compression"]
-        values = [self._session, *(self._random.choice(self._refs) for _ in range(3)), *TEXTS[:8], "vhd", "raw", "1"]
+                                    "/host_rrd", "/import_metadata", "/export_metadata", "/", "/nothing", "/console", "/blob"])  # fmt: skip
+        names = ["session_id", "vdi", "sr_id", "task_id", "format", "uuid", "ref", "start", "json", "use_compression",
+                 "interval", "cf", "host", "vm_uuid", "restore", "force", "subtask_of", "all"]
+        values = [self._session, *(self._random.choice(self._refs) for _ in range(3)), *TEXTS[:8], "vhd", "raw", "1", "true"]
         query = "&".join(
             f"{name}={_quoted(self._random.choice(values))}"
             for name in self._random.sample(names, self._random.randrange(5))
         )
         method = self._random.choice(["GET", "PUT", "PUT", "POST", "DELETE", "OPTIONS", "CONNECT"])
-        self._request(method, f"{path}?{query}", self._random.randbytes(self._random.choice([0, 10, 3000])))
+        body = self._archive() if path.startswith("/import") and self._random.random() < 0.5 else b""
+        self._request(method, f"{path}?{query}", body or self._random.randbytes(self._random.choice([0, 10, 3000])))
         self._hang_up()
+
+    def _archive(self) -> bytes:
+        """An archive of VMs whose records are of all kinds, damaged now and then."""
+        objects = [
+            {"class": self._random.choice(["VM", "VBD", "VDI", "VIF", "SR", "network", "host", ""]),
+             "id": f"Ref:{self._random.randrange(4)}",
+             "snapshot": {name: self._value() for name in ("VM", "VDI", "SR", "network", "type", "uuid", "other_config")}}
+            for _ in range(self._random.randrange(5))
+        ]  # fmt: skip
+        text = encode_value({"version": {"export_vsn": "2"}, "objects": objects}).encode("utf-8", "replace")
+        archive = tar_file("ova.xml", text) + block_files("Ref:1", 0, b"x" * 512) + END
+        return self._damaged(archive) if self._random.random() < 0.3 else archive
 
     def _raw_http(self) -> None:
         line = self._random.choice([

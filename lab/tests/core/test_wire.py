@@ -82,7 +82,14 @@ def test_json_rpc_shapes(lab: Lab, api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("path", "body"),
-    [("/", "<methodCall><foo"), ("/", ""), ("/jsonrpc", "{bad"), ("/jsonrpc", "[]"), ("/jsonrpc", '{"method": "x"}')],
+    [
+        ("/", "<methodCall><foo"),
+        ("/", ""),
+        ("/jsonrpc", "{bad"),
+        ("/jsonrpc", "[]"),
+        ("/jsonrpc", '{"method": "x"}'),
+        ("/jsonrpc", r'{"method": "VM.get_uuid", "params": ["\ud800"], "id": 0}'),
+    ],
 )
 def test_malformed_requests_are_http_500(lab: Lab, path: str, body: str) -> None:
     status, content_type, answer = _post(lab, path, body)

@@ -15,7 +15,12 @@ CONTENT_TYPE = "application/json"
 def parse_request(body: bytes) -> Request:
     """The call in a request body; raises MalformedRequest."""
     try:
-        request = json.loads(body)
+        text = body.decode()
+        request = json.loads(text)
+        if "\\ud" in text.lower():
+            json.dumps(request, ensure_ascii=False).encode()  # half of a surrogate pair is no character
+    except UnicodeError:
+        raise MalformedRequest('Yojson__Common.Json_error("Invalid unicode")') from None
     except (ValueError, RecursionError) as error:
         raise MalformedRequest(f'Yojson__Common.Json_error("{error}")') from None
     if not isinstance(request, dict):
