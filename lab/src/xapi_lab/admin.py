@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from xapi_lab import failover
+from xapi_lab import failover, record_set
 from xapi_lab.faults import fault_from
 from xapi_lab.lab import Lab
 from xapi_lab.server import Server
@@ -76,7 +76,7 @@ class Admin:
         try:
             question = json.loads(await reader.readline())
             answer = {"result": await self._run(question.pop("command"), question)}
-        except (ValueError, KeyError, TypeError, failover.FailoverError) as error:
+        except (ValueError, KeyError, TypeError, failover.FailoverError, record_set.RecordSetError) as error:
             answer = {"error": f"{error}" or type(error).__name__}
         writer.write(json.dumps(answer).encode() + b"\n")
         await writer.drain()
@@ -99,6 +99,8 @@ class Admin:
             return lab.faults.clear(arguments.get("number"))
         if command in _HOST_COMMANDS:
             return await _HOST_COMMANDS[command](lab, failover.find_host(lab, str(arguments["host"])))
+        if command == "save":
+            return record_set.write(lab.database, Path(arguments["path"]))
         if command == "console":
             return self._console(str(arguments["vm"]))
         if command == "down":

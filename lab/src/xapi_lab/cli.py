@@ -13,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xapi_lab import daemon
+from xapi_lab import daemon, saved_pool
 from xapi_lab.admin import AdminError, request
 from xapi_lab.config import BACKENDS, Config, ConfigError, load, validated
 from xapi_lab.faults import OPTIONS
+from xapi_lab.record_set import RecordSetError
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,6 +51,15 @@ def _parser() -> argparse.ArgumentParser:
 
     console = commands.add_parser("console", parents=[common], help="print a VM's serial console")
     console.add_argument("vm", metavar="VM", help="name or uuid")
+
+    save = commands.add_parser("save", parents=[common], help="write all records of the pool to a file")
+    save.add_argument("file", metavar="FILE", type=Path, help="JSON file to write")
+
+    load_ = commands.add_parser(
+        "load", parents=[common], help="make a new pool from saved records, or from what xe pool-dump-database wrote"
+    )
+    load_.add_argument("file", metavar="FILE", type=Path, help="JSON or XML file to read")
+    load_.add_argument("--backend", choices=BACKENDS, help="what a VM is (default: qemu)")
 
     host = commands.add_parser("host", help="lose a host of the pool, or let it come back")
     hosts = host.add_subparsers(dest="host_command", required=True, metavar="COMMAND")
@@ -168,6 +178,22 @@ def _host(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _save(arguments: argparse.Namespace) -> int:
+    path = arguments.file.resolve()
+    number = request(arguments.state_dir.resolve(), "save", timeout=300.0, path=str(path))
+    print(f"{number} objects are in {path}")
+    return 0
+
+
+def _load(arguments: argparse.Namespace) -> int:
+    state_dir = arguments.state_dir.resolve()
+    number, unread = saved_pool.load(state_dir, arguments.file, Config(backend=arguments.backend or ""))
+    print(f"{number} objects are in {state_dir}; start the pool with: xapi-lab up --state-dir {state_dir}")
+    if unread:
+        print(f"not read, since the lab's data model has no such thing: {', '.join(unread)}", file=sys.stderr)
+    return 0
+
+
 def _calls(arguments: argparse.Namespace) -> int:
     counts = request(arguments.state_dir.resolve(), "calls", reset=arguments.reset)
     if arguments.json:
@@ -194,7 +220,8 @@ def _fault(arguments: argparse.Namespace) -> int:
 
 
 _COMMANDS = {
-    "up": _up, "down": _down, "status": _status, "console": _console, "host": _host, "calls": _calls, "fault": _fault
+    "up": _up, "down": _down, "status": _status, "console": _console, "save": _save, "load": _load, "host": _host,
+    "calls": _calls, "fault": _fault,
 }  # fmt: skip
 
 
@@ -202,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return _COMMANDS[arguments.command](arguments)
-    except (AdminError, ConfigError, daemon.DaemonError) as error:
+    except (AdminError, ConfigError, RecordSetError, daemon.DaemonError) as error:
         print(f"xapi-lab: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
