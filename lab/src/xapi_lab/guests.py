@@ -297,12 +297,14 @@ def _guest_metrics(lab: Lab, vm_ref: str) -> str:
         kind = guest_kind(lab, db.record("VM", vm_ref))
         drivers = kind != "silent"
         features = {"agent": {**KERNEL_FEATURES, **AGENT_FEATURES}, "kernel": dict(KERNEL_FEATURES)}.get(kind, {})
+        version = dict(AGENT_VERSION) if kind == "agent" else {}
         if backend_of(lab, db.record("VM", vm_ref)) == "namespace":
-            features.pop("feature-suspend", None)  # a process's memory cannot be written to a disk
+            # A process's memory cannot be written to a disk; XAPI looks at features only where no version is told.
+            features, version = {name: "1" for name in features if name != "feature-suspend"}, {}
         ref = db.create(
             "VM_guest_metrics",
             {"PV_drivers_up_to_date": drivers, "PV_drivers_detected": drivers, "live": True, "last_updated": now(),
-             "other": features, "PV_drivers_version": dict(AGENT_VERSION) if kind == "agent" else {}},
+             "other": features, "PV_drivers_version": version},
         )  # fmt: skip
         db.set("VM", vm_ref, "guest_metrics", ref)
     return ref

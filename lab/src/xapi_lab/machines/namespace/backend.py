@@ -187,7 +187,7 @@ class NamespaceMachines:
 
     def _write_boot_file(self, spec: MachineSpec, groups: Groups) -> None:
         """What process 1 reads at each boot; a config drive that is taken away is gone at the next."""
-        disks = [disk for disk in spec.disks if disk.path is not None and not disk.cdrom]
+        disks = [disk for disk in spec.disks if _keeps_files(disk)]
         if not disks:
             raise MachineError(f"machine {spec.uuid} has no disk that its guest's files could be on")
         root, *others = disks
@@ -213,7 +213,7 @@ class NamespaceMachines:
 
     async def plug_disk(self, uuid: str, disk: Disk) -> None:
         machine = self._running(uuid)
-        if disk.path is not None and not disk.cdrom:
+        if _keeps_files(disk):
             await attach.attach(machine.process.pid, _tree(disk) / "root", disk_place(disk.device))
         self._change_disks(uuid, [*self._specs[uuid].disks, disk])
 
@@ -221,7 +221,7 @@ class NamespaceMachines:
         machine = self._running(uuid)
         disks = self._specs[uuid].disks
         gone = next((disk for disk in disks if disk.device == disk_device), None)
-        if gone is not None and not gone.cdrom:
+        if gone is not None and _keeps_files(gone):
             await attach.detach(machine.process.pid, disk_place(disk_device))
         self._change_disks(uuid, [disk for disk in disks if disk.device != disk_device])
 
@@ -265,18 +265,29 @@ def _tree(disk: Disk) -> Path:
     return tree_of(disk.uuid, disk.path.parent)
 
 
+def _keeps_files(disk: Disk) -> bool:
+    """Whether a disk is one that the guest keeps files on, and neither a CD nor its config drive."""
+    return disk.path is not None and not disk.cdrom and _drive(disk) is None
+
+
+def _drive(disk: Disk) -> dict[str, bytes] | None:
+    """The files of a NoCloud drive; None for any other disk."""
+    if disk.path is None or disk.format != "raw" or not disk.path.exists() or disk.path.stat().st_size > LARGEST_DRIVE:
+        return None
+    try:
+        label, files = iso9660.files(disk.path.read_bytes())
+    except iso9660.NoVolume:
+        return None
+    return files if label in DRIVE_LABELS else None
+
+
 def _config(disks: tuple[Disk, ...]) -> tuple[cloud_config.CloudConfig | None, list[str]]:
     """The configuration on the machine's config drive, if it has one, and what is wrong with it."""
-    for disk in disks:
-        if disk.path is None or disk.format != "raw" or disk.path.stat().st_size > LARGEST_DRIVE:
-            continue
-        with contextlib.suppress(iso9660.NoVolume):
-            label, files = iso9660.files(disk.path.read_bytes())
-            if label in DRIVE_LABELS:
-                try:
-                    return cloud_config.from_drive(files), []
-                except ValueError as error:
-                    return None, [str(error)]
+    for files in filter(None, map(_drive, disks)):
+        try:
+            return cloud_config.from_drive(files), []
+        except ValueError as error:
+            return None, [str(error)]
     return None, []
 
 

@@ -25,8 +25,8 @@ DIRECTORIES = {
     "media": 0o755, "srv": 0o755, "opt": 0o755, "var": 0o755, "var/lib": 0o755, "var/log": 0o755, "var/cache": 0o755,
     "var/tmp": 0o1777, "var/spool": 0o755, "var/lib/docker": 0o710,
 }  # fmt: skip
-OWN_IN_ETC = ("ssh", "docker")
-"""Folders of /etc of which a guest sees nothing of this machine's: keys, and the configuration of another engine."""
+OWN_IN_ETC = ("ssh", "docker", "systemd/system")
+"""Folders of /etc of which a guest sees nothing of this machine's: keys, the configuration of another engine, services."""
 DEVICES = {
     "null": (1, 3, 0o666), "zero": (1, 5, 0o666), "full": (1, 7, 0o666), "random": (1, 8, 0o666),
     "urandom": (1, 9, 0o666), "tty": (5, 0, 0o666), "kmsg": (1, 11, 0o640), "fuse": (10, 229, 0o666),
@@ -65,7 +65,11 @@ def enter(tree: Path, disks: Iterable[tuple[int, Path]], hierarchies: Iterable[H
 
 def disk_place(device: int) -> str:
     """Where a guest finds a data disk: /media/xvdb for device 1."""
-    return f"/media/xvd{chr(ord('a') + device)}"
+    letters, number = "", device + 1
+    while number > 0:
+        number, rest = divmod(number - 1, 26)
+        letters = chr(ord("a") + rest) + letters
+    return f"/media/xvd{letters}"
 
 
 def _overlays() -> list[str]:
@@ -94,7 +98,7 @@ def _prepare(tree: Path) -> None:
     for name in OWN_IN_ETC:
         own = tree / "upper/etc" / name
         if not own.exists():
-            own.mkdir()
+            own.mkdir(parents=True)
             os.setxattr(own, "trusted.overlay.opaque", b"y")
     syscalls.mount(str(root), str(root), flags=MS_BIND)
 

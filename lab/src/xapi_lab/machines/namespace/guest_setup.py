@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from . import syscalls
+from .loop import ENVIRONMENT
+from .services import SYSTEMCTL
 
 INSTANCE = Path("/var/lib/cloud/data/instance-id")
 RESULT = Path("/run/cloud-init/result.json")
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-ENVIRONMENT = {"PATH": PATH, "LANG": "C.UTF-8", "HOME": "/root", "SHELL": "/bin/sh"}
 
 _SSHD_CONFIG = """\
 PermitRootLogin prohibit-password
@@ -70,6 +70,7 @@ def before_services(name: str, config: Mapping[str, Any] | None) -> list[str]:
     _own_identity(config.get("hostname") or _hostname_of(name))
     _own_boot_id()
     _own_programs()
+    run(["groupadd", "--force", "docker"])
     problems.collect("network", _network, config.get("addresses", {}))
     for command in config.get("bootcmd", ()):
         problems.collect("bootcmd", run, command)
@@ -170,6 +171,7 @@ def _own_programs() -> None:
     for name in ("poweroff", "halt", "reboot", "shutdown"):
         _put(f"/usr/sbin/{name}", _POWER_SCRIPT, 0o755)
     _put("/usr/bin/cloud-init", _CLOUD_INIT_SCRIPT, 0o755)
+    _put("/usr/bin/systemctl", SYSTEMCTL, 0o755)
 
 
 def _put(path: str, content: str, mode: int = 0o644) -> None:

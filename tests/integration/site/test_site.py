@@ -1,0 +1,25 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``site.yml`` as it is, over VMs that run: from nothing to linked containers, and then no change."""
+
+from __future__ import annotations
+
+import urllib.request
+
+import pytest
+
+from .conftest import Fleet
+
+pytestmark = pytest.mark.engine
+
+
+def test_tenants_converge_and_a_second_run_changes_nothing(two_vms: Fleet) -> None:
+    changed, output = two_vms.play("site")
+    assert all(changed[name] > 0 for name in two_vms.names), output
+    for name in two_vms.names:
+        with urllib.request.urlopen(f"http://{two_vms.address(name)}:8080/hello", timeout=10) as answer:
+            assert answer.read() == b"hello"
+    again, output = two_vms.play("site")
+    assert set(again.values()) == {0}, output
