@@ -101,7 +101,9 @@ def tenant_table(rows: t.Any) -> str:
     for row in sorted(rows, key=lambda row: (str(row.get("tenant")), str(row.get("vm")))):
         lines += _lines_of_vm(row)
     widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
 
 
 class FilterModule:

@@ -61,6 +61,8 @@ options:
         The engine's own socket is refused unless C(engine_socket) is true.
       - C(files) is a mapping of absolute paths in the container to C(content) (text), C(uid), C(gid) and C(mode) (C("0444") unless told otherwise).
         They are there before the container starts, and C(docker inspect) does not show what is in them.
+      - C(one_shot) is for a member that does one job and ends, such as a migration. It is ready when it has ended with exit code 0, and what links to it
+        starts then. It runs again when its definition or image changes. C(restart) is C(no) unless told otherwise, or C(on-failure:3).
       - C(tmpfs) is a list of paths, each with mount options if need be, as C(/run:size=16m).
       - C(user), C(group_add), C(working_dir), C(hostname), C(domainname), C(labels), C(init), C(stop_signal), C(stop_grace_period),
         C(extra_hosts) (mapping of name to address), C(dns), C(dns_search) are what they are for C(docker run).
@@ -166,6 +168,18 @@ options:
         For Compose files V(per-link) leaves each service what it depends on or links to, whatever their networks.
     type: str
     choices: [per-link, flat, declared]
+  update_order:
+    description:
+      - V(stop-first) stops the old containers of the members that are replaced, consumers first, and then starts the new ones, providers first.
+      - V(start-first) replaces one member after another, each once its providers are. A member that publishes no fixed host port, writes to no volume or
+        directory of the VM and holds no device is replaced without a gap. Its new container runs beside the old one until it is ready, then takes over its
+        name, and then the old one is stopped; requests that the old one is working on at that moment are cut off. Any other is stopped before its
+        new container starts. The change's RV(changes[].reason) says which it is, and why.
+        A member without a gap is seen with O(network=per-link) only, where the name by which consumers know it can be given last.
+      - The old containers are kept until all of the new set is ready, either way, and brought back when a member fails.
+    type: str
+    choices: [stop-first, start-first]
+    default: stop-first
   recreate:
     description:
       - V(when_changed) replaces the containers that differ in what cannot be changed in place. V(always) replaces every container.
@@ -406,6 +420,7 @@ DEFINITION = ModuleDefinition(
         },
         "pull": {"type": "str", "choices": ["missing", "always", "never"]},
         "network": {"type": "str", "choices": ["per-link", "flat", "declared"]},
+        "update_order": {"type": "str", "choices": ["stop-first", "start-first"], "default": "stop-first"},
         "recreate": {"type": "str", "choices": ["when_changed", "always", "never"], "default": "when_changed"},
         "remove_orphans": {"type": "bool", "default": True},
         "remove_volumes": {"type": "bool", "default": False},

@@ -20,6 +20,7 @@ from .health import Watch, wait_ready, wait_steady
 from .observe import Container
 from .plan import Wanted, Work
 from .spec import SetSpec
+from .update_order import BESIDE
 
 JSON = dict[str, t.Any]
 # More writers at once do not make the engine faster; see docs for the measurements.
@@ -50,6 +51,7 @@ class Applier:
             ("stop", "container"): self._stop,
             ("start", "container"): self._start,
             ("watch", "container"): self._watch_member,
+            ("switch", "container"): self._switch,
             ("update", "container"): self._update,
             ("retire", "container"): self._retire,
             ("promote", "container"): self._promote,
@@ -97,7 +99,8 @@ class Applier:
         wanted = _work(step).wanted
         assert wanted is not None
         name = names.container_name(self.spec.name, wanted.spec.name) + names.STAGED
-        answer = self.engine.post("/containers/create", self._create_body(wanted), name=name)
+        body = self._create_body(wanted, known=_work(step).order != BESIDE)
+        answer = self.engine.post("/containers/create", body, name=name)
         self.engine_warnings += [f"{wanted.spec.name}: {warning}" for warning in answer.get("Warnings") or []]
         if wanted.spec.files:
             self.engine.unpack(name, "/", files.archive(wanted.spec.files))
@@ -106,12 +109,13 @@ class Applier:
                 endpoint = {"Aliases": sorted(attachment.aliases), "Links": sorted(attachment.links)}
                 self.engine.post(f"/networks/{network}/connect", {"Container": name, "EndpointConfig": endpoint})
 
-    def _create_body(self, wanted: Wanted) -> JSON:
+    def _create_body(self, wanted: Wanted, *, known: bool) -> JSON:
+        """``known`` is whether it has its name in its own network from the start."""
         body = options.create_body(wanted.values)
         own = wanted.attachments[wanted.network]
         body["Image"] = wanted.spec.image
         body["HostConfig"]["NetworkMode"] = wanted.network
-        endpoint = {"Aliases": sorted(own.aliases), "Links": sorted(own.links)}
+        endpoint = {"Aliases": sorted(own.aliases) if known else [], "Links": sorted(own.links)}
         body["NetworkingConfig"] = {"EndpointsConfig": {wanted.network: endpoint}}
         body.setdefault("Labels", {}).update(
             {
@@ -149,6 +153,22 @@ class Applier:
         if _work(step).fresh:
             return names.container_name(self.spec.name, step.name) + names.STAGED
         return _current(step).id
+
+    def _switch(self, step: Change) -> None:
+        """Give a container that has started beside the old one its name, and take it from the old one.
+
+        The engine can do so only when a container joins a network anew, or leaves it. A container that is being stopped would be resolved, and refuse,
+        until it has ended.
+        """
+        wanted, old = _work(step).wanted, _current(step)
+        assert wanted is not None
+        own = wanted.attachments[wanted.network]
+        name = self._identity(step)
+        self.engine.post(f"/networks/{wanted.network}/disconnect", {"Container": name})
+        endpoint = {"Aliases": sorted(own.aliases), "Links": sorted(own.links)}
+        self.engine.post(f"/networks/{wanted.network}/connect", {"Container": name, "EndpointConfig": endpoint})
+        if old.running and wanted.network in old.attachments:
+            self.engine.post(f"/networks/{wanted.network}/disconnect", {"Container": old.id, "Force": True})
 
     def _update(self, step: Change) -> None:
         answer = self.engine.post(f"/containers/{_current(step).id}/update", dict(_work(step).update or {}))

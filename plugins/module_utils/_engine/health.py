@@ -78,6 +78,8 @@ def verdict(container: Container | None) -> str:
     """``ready``, ``starting`` or what is wrong. A container without a health check is ready as soon as it runs."""
     if container is None:
         return "it was removed by somebody else"
+    if container.options["one_shot"]:
+        return _verdict_of_one_shot(container)
     if container.restarts >= CRASH_LOOP:
         return f"it keeps exiting, last with exit code {container.exit_code}"
     if container.state == "running":
@@ -87,6 +89,14 @@ def verdict(container: Container | None) -> str:
     if container.state in ("restarting", "created"):
         return "starting"
     return f"it is {container.state} with exit code {container.exit_code}"
+
+
+def _verdict_of_one_shot(container: Container) -> str:
+    if container.has_succeeded:
+        return "ready"
+    if container.state in ("running", "restarting", "created", "paused"):
+        return "starting"
+    return f"it ended with exit code {container.exit_code}"
 
 
 def wait_ready(engine: Engine, watch: Watch, identity: str, member: str, deadline: float) -> Container:
@@ -106,10 +116,10 @@ def wait_ready(engine: Engine, watch: Watch, identity: str, member: str, deadlin
 
 
 def wait_steady(engine: Engine, watch: Watch, identity: str, member: str, deadline: float) -> Container:
-    """The container once it is healthy, or has run for two seconds from now without a health check."""
+    """The container once it is healthy, has done its one job, or has run for two seconds from now without a health check."""
     while True:
         container = wait_ready(engine, watch, identity, member, deadline)
-        if container.health != "none":
+        if container.health != "none" or container.options["one_shot"]:
             return container
         end = time.monotonic() + STEADY_SECONDS
         while (left := end - time.monotonic()) > 0:

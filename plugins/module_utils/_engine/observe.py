@@ -65,6 +65,11 @@ class Container:
         return self.state in ("running", "restarting", "paused")
 
     @property
+    def has_succeeded(self) -> bool:
+        """Whether it has run to its end, and well."""
+        return self.state == "exited" and self.exit_code == 0
+
+    @property
     def base_name(self) -> str:
         return names.container_name(self.set, self.member)
 

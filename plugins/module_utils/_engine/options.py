@@ -269,6 +269,15 @@ def _send_files(body: JSON, value: dict[str, str]) -> None:
         body.setdefault("Labels", {})[names.FILES] = json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
+def _read_one_shot(inspect: JSON) -> bool:
+    return names.ONE_SHOT in (inspect["Config"].get("Labels") or {})
+
+
+def _send_one_shot(body: JSON, value: bool) -> None:
+    if value:
+        body.setdefault("Labels", {})[names.ONE_SHOT] = "true"
+
+
 def _read_log(inspect: JSON) -> dict[str, t.Any]:
     found = inspect["HostConfig"].get("LogConfig") or {}
     return {"driver": found.get("Type") or "", "options": found.get("Config") or {}}
@@ -393,6 +402,7 @@ OPTIONS: tuple[Option, ...] = (
     _sorted("extra_hosts", "ExtraHosts", parsers.extra_hosts),
     _plain("dns", "Dns", parsers.texts, ()),
     _plain("dns_search", "DnsSearch", parsers.texts, ()),
+    Option("one_shot", _read_one_shot, _send_one_shot, parsers.boolean, False),
     Option("files", _read_files, _send_files, default={}, secret=True),
     Option("log", _read_log, _send_log, parsers.log, ENGINE_DEFAULT),
 )

@@ -21,6 +21,7 @@ from .mounts import Mount
 from .observe import Attachment, Container, Observed
 from .references import Reference
 from .spec import MemberSpec, SetSpec
+from .update_order import arrange
 
 STARTABLE = ("created", "exited", "paused")
 
@@ -54,13 +55,17 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Work:
-    """What a change of a container needs besides: the container there is and the one that is wanted; ``fresh`` when a new one is made."""
+    """What a change of a container needs besides: the container there is and the one that is wanted; ``fresh`` when a new one is made.
+
+    ``order`` is BESIDE or IN_TURN where members are updated one after another, and empty where the whole set is stopped first.
+    """
 
     current: Container | None = None
     wanted: Wanted | None = None
     update: t.Mapping[str, t.Any] | None = None
     network: str = ""
     fresh: bool = False
+    order: str = ""
 
 
 def settle(spec: SetSpec, images: t.Mapping[Reference, ImageFacts], api: tuple[int, int]) -> dict[str, Wanted]:
@@ -147,6 +152,7 @@ def plan(spec: SetSpec, observed: Observed, wanted: t.Mapping[str, Wanted]) -> P
     for name, member in wanted.items():
         changes += _member_changes(spec, member, current.get(name), ground, {change.id for change in changes})
     changes += _removals(spec, settled, tuple(change.id for change in changes))
+    changes = arrange(spec, changes)
     before = {str(change.id): change.before for change in changes if change.before is not None}
     after = {str(change.id): change.after for change in changes if change.after is not None}
     return Plan(tuple(changes), before, after)
@@ -241,8 +247,7 @@ def _member_changes(
                 Work(current, wanted, update),
             )
         )
-    if current.state in STARTABLE:
-        state = "running"
+    if current.state in STARTABLE and not (wanted.values["one_shot"] and current.has_succeeded):
         needs = (*needs, *(change.id for change in changes))
         needs = tuple(dict.fromkeys(needs))
         identity = f"container:{name}" if update is None else f"start:{name}"
@@ -253,7 +258,7 @@ def _member_changes(
                 "container",
                 name,
                 {"state": current.state},
-                {"state": state},
+                {"state": "exited" if wanted.values["one_shot"] else "running"},
                 needs,
                 f"it is {current.state}",
                 Work(current, wanted),

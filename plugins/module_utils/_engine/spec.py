@@ -77,6 +77,7 @@ class SetSpec:
     remove_volumes: bool = False
     wait_timeout: float = 300.0
     fate: str = names.INDEPENDENT
+    update_order: str = "stop-first"
     warnings: tuple[str, ...] = ()
 
     def providers(self) -> dict[str, list[str]]:
@@ -145,6 +146,7 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
         remove_orphans=parameters["remove_orphans"],
         remove_volumes=parameters["remove_volumes"],
         wait_timeout=float(parameters["wait_timeout"]),
+        update_order=parameters.get("update_order") or "stop-first",
         fate=_fate(parameters["fate"], parameters["fate_reaction"]),
         warnings=_warnings(members),
     )
@@ -176,6 +178,12 @@ def _member(set_name: str, name: str, definition: t.Any, network: str) -> Member
         raise OptionError(f"{path}.image", None, "every container needs an image, such as redis:7")
     reference = parse_reference(f"{path}.image", given["image"])
     asked = {key: parser(f"{path}.{key}", given[key]) for key, parser in _DIRECT.items() if key in given}
+    if asked.get("one_shot") and asked.setdefault("restart", "no") in ("always", "unless-stopped"):
+        raise OptionError(
+            f"{path}.restart",
+            given["restart"],
+            "what runs once is not started again when it has ended; write no or on-failure:3",
+        )
     links = tuple(
         sorted({parse_link(f"{path}.links[{i}]", item) for i, item in enumerate(_items(path, given, "links"))})
     )

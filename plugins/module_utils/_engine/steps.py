@@ -6,7 +6,8 @@
 
 """From a plan to the steps that carry it out all or nothing. Pure.
 
-Make new containers beside the old; stop the old, consumers first; start the new, providers first; see all of them ready; change in place what can be;
+Make new containers beside the old; stop the old, consumers first; start the new, providers first (or, with ``update_order=start-first``, one member
+after another); see all of them ready; change in place what can be;
 then move the old names aside, give the new ones theirs, and remove the old. Up to the moving of names everything can be taken back.
 """
 
@@ -17,8 +18,17 @@ import typing as t
 from .._plan import Change, Plan
 from .links import start_order
 from .plan import Work
+from .update_order import BESIDE, IN_TURN
 
 Need = t.Iterable[str]
+
+
+class Add(t.Protocol):
+    """Adds a step that comes after those it needs, as far as there are such, and returns its id."""
+
+    def __call__(
+        self, identity: str, action: str, change: Change, *needs: Need, name: str = "", kind: str = "container"
+    ) -> str: ...
 
 
 def steps(plan: Plan) -> Plan:
@@ -51,16 +61,13 @@ def steps(plan: Plan) -> Plan:
         add(change.id, change.action, change, ground, kind="connection")
         for change in of("connection", "connect", "reconnect")
     ]
-    stopped: list[str] = []
-    for change in _consumers_first(old):
-        consumers = (f"stop:{other.name}" for other in old if change.name in _providers_before(other))
-        stopped.append(add(f"stop:{change.name}", "stop", change, ground, staged, consumers))
     starting = [*new, *of("container", "start")]
-    started = []
-    for change in _providers_first(starting):
-        providers = (f"start:{provider}" for provider in _providers_after(change))
-        started.append(add(f"start:{change.name}", "start", change, ground, staged, stopped, joined, providers))
-    steady = [add(f"steady:{change.name}", "watch", change, started) for change in starting]
+    below = [*ground, *staged, *joined]
+    if any(_work(change).order for change in [*new, *old]):
+        gone = of("container", "remove")
+        stopped, started, steady = _one_after_another(add, below, starting, gone)
+    else:
+        stopped, started, steady = _all_at_once(add, below, starting, old)
     updated = [add(f"update:{change.name}", "update", change, ground, steady) for change in of("container", "update")]
     ready = [*staged, *joined, *stopped, *started, *steady, *updated]
     retired = [add(f"retire:{change.name}", "retire", change, ready) for change in old]
@@ -74,6 +81,49 @@ def steps(plan: Plan) -> Plan:
     for change in of("volume", "remove"):
         add(change.id, "remove", change, above, networks, kind="volume")
     return Plan(tuple(found))
+
+
+def _all_at_once(
+    add: Add, below: list[str], starting: list[Change], old: list[Change]
+) -> tuple[list[str], list[str], list[str]]:
+    """The old set is stopped, consumers first, and then the new one started, providers first."""
+    stopped: list[str] = []
+    for change in _consumers_first(old):
+        consumers = (f"stop:{other.name}" for other in old if change.name in _providers_before(other))
+        stopped.append(add(f"stop:{change.name}", "stop", change, below, consumers))
+    started = []
+    for change in _providers_first(starting):
+        providers = (f"start:{provider}" for provider in _providers_after(change))
+        started.append(add(f"start:{change.name}", "start", change, below, stopped, providers))
+    steady = [add(f"steady:{change.name}", "watch", change, started) for change in starting]
+    return stopped, started, steady
+
+
+def _one_after_another(
+    add: Add, below: list[str], starting: list[Change], gone: list[Change]
+) -> tuple[list[str], list[str], list[str]]:
+    """Each member is replaced once its providers are. One that may run beside its old container takes over its name before that is stopped."""
+    stopped: list[str] = []
+    started: list[str] = []
+    steady: list[str] = []
+    last: list[str] = []
+    for change in _providers_first(starting):
+        name = change.name
+        providers = [f"{verb}:{p}" for p in _providers_after(change) for verb in ("steady", "switch", "stop")]
+        order = _work(change).order if change.action == "replace" else ""
+        if order == IN_TURN:
+            stopped.append(add(f"stop:{name}", "stop", change, below, last, providers))
+        started.append(add(f"start:{name}", "start", change, below, providers, [f"stop:{name}"]))
+        steady.append(add(f"steady:{name}", "watch", change, [f"start:{name}"]))
+        if order == IN_TURN:
+            last = [f"steady:{name}"]
+        elif order == BESIDE:
+            stopped.append(add(f"switch:{name}", "switch", change, [f"steady:{name}"]))
+            stopped.append(add(f"stop:{name}", "stop", change, [f"switch:{name}"]))
+    for change in _consumers_first(gone):
+        consumers = (f"stop:{other.name}" for other in gone if change.name in _providers_before(other))
+        stopped.append(add(f"stop:{change.name}", "stop", change, below, list(stopped), steady, consumers))
+    return stopped, started, steady
 
 
 def _work(change: Change) -> Work:

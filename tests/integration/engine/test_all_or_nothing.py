@@ -142,17 +142,17 @@ class Fault:
         monkeypatch.setattr(api.Engine, "_send", broken)
 
 
-def count_requests(engine: Engine, definition: dict[str, t.Any]) -> int:
+def count_requests(engine: Engine, definition: dict[str, t.Any], **options: t.Any) -> int:
     with pytest.MonkeyPatch.context() as patch:
         counter = Fault(0, after=False, mortal=False)
         counter.install(patch)
-        engine.deploy(definition)
+        engine.deploy(definition, **options)
     return counter.count
 
 
-def requests_to_break(total: int, offset: int) -> range:
-    """Every request when HARDSHELL_EVERY_REQUEST is set, which takes half an hour; else every thirteenth, others in each test."""
-    return range(1, total + 1) if os.environ.get("HARDSHELL_EVERY_REQUEST") else range(1 + offset, total + 1, 13)
+def requests_to_break(total: int, offset: int, step: int = 13) -> range:
+    """Every request when HARDSHELL_EVERY_REQUEST is set, which takes half an hour; else one in ``step``, others in each test."""
+    return range(1, total + 1) if os.environ.get("HARDSHELL_EVERY_REQUEST") else range(1 + offset, total + 1, step)
 
 
 @pytest.mark.parametrize("mortal", [False, True], ids=["connection cut", "killed"])

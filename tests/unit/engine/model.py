@@ -115,13 +115,14 @@ def engine_report(spec: SetSpec, wanted: Wanted, identity: str) -> dict[str, t.A
         }
         for network, place in wanted.attachments.items()
     }
+    ended = wanted.values["one_shot"]
     return {
         "Id": identity,
         "Name": f"/{names.container_name(spec.name, wanted.spec.name)}",
         "Image": wanted.image.id,
         "Config": config,
         "HostConfig": host,
-        "State": {"Status": "running", "ExitCode": 0, "StartedAt": "2026-01-01T00:00:00Z"},
+        "State": {"Status": "exited" if ended else "running", "ExitCode": 0, "StartedAt": "2026-01-01T00:00:00Z"},
         "RestartCount": 0,
         "NetworkSettings": {"Networks": attached, "Ports": {}},
     }

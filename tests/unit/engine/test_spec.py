@@ -50,6 +50,7 @@ BOX = {"image": "box:1"}
         ({"web": {**BOX, "restart": "sometimes"}}, "containers.web.restart", "unless-stopped"),
         ({"web": {**BOX, "healthcheck": {"tets": "x"}}}, "containers.web.healthcheck.tets", "did you mean 'test'?"),
         ({"web": {**BOX, "cap_add": ["KILL"], "cap_drop": ["KILL"]}}, "containers.web.cap_add", "cap_drop too"),
+        ({"web": {**BOX, "one_shot": True, "restart": "always"}}, "containers.web.restart", "on-failure:3"),
         ({"Web": BOX}, "containers", "lower-case"),
         ({}, "containers", "at least one"),
     ],

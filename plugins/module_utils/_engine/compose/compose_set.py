@@ -19,7 +19,7 @@ from .files import Files
 from .interpolate import Variables
 from .load import Loader, Read
 from .merge import JSON
-from .networks import is_flat, links, networks
+from .networks import is_flat, links, networks, one_shots
 from .services import Services
 
 _PULL = {"missing": "missing", "if_not_present": "missing", "always": "always", "never": "never"}
@@ -96,6 +96,8 @@ def _containers(
     disabled = frozenset(model.get("services") or {}) - enabled.keys()
     for name, own in links(enabled, disabled).items():
         containers[name].update({"links": own} if own else {})
+    for name in one_shots(enabled):
+        containers[name]["one_shot"] = True
     connections = networks(enabled, list(model.get("networks") or {}))
     if network == "per-link":
         for name, own_networks in connections.items():

@@ -88,7 +88,7 @@ SERVICE: dict[str, Answer] = {
     "credential_spec": Refused("it is for Windows"),
     "depends_on": Supported("`links`, for the order: the provider is started, and healthy if it has a check, first"),
     "depends_on.*.condition": Supported(
-        "`service_healthy`, and `service_started`, which waits for health too; `service_completed_successfully` is refused"
+        "`service_healthy`, `service_started`, which waits for health too, and `service_completed_successfully`, which makes the provider a `one_shot`"
     ),
     "depends_on.*.required": Supported("false lets the service be one that no profile enables"),
     "depends_on.*.restart": Refused("a provider that is replaced does not restart its consumers", unless=("false",)),

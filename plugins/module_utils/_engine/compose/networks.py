@@ -23,7 +23,8 @@ from ..links import find_cycle, parse_link
 JSON = dict[str, t.Any]
 
 DEFAULT = "default"
-_CONDITIONS = ("service_started", "service_healthy")
+_COMPLETED = "service_completed_successfully"
+_CONDITIONS = ("service_started", "service_healthy", _COMPLETED)
 
 
 def links(services: t.Mapping[str, JSON], disabled: t.Container[str]) -> dict[str, list[str]]:
@@ -55,6 +56,29 @@ def _links(name: str, service: JSON, services: t.Mapping[str, JSON], disabled: t
         _known(option, str(item).partition(":")[0], name, services, disabled)
         found[str(parse_link(option, item))] = None
     return list(found)
+
+
+def one_shots(services: t.Mapping[str, JSON]) -> frozenset[str]:
+    """The services that another one waits for until they have ended well. Raises OptionError for one that is to be healthy or to go on as well."""
+    awaited: dict[str, dict[str, str]] = {}
+    for name, service in services.items():
+        for provider, given in (service.get("depends_on") or {}).items():
+            option = f"services.{name}.depends_on.{provider}.condition"
+            awaited.setdefault(provider, {})[(given or {}).get("condition", "service_started")] = option
+    found = frozenset(provider for provider, conditions in awaited.items() if _COMPLETED in conditions)
+    for provider in sorted(found & services.keys()):
+        if "service_healthy" in awaited[provider]:
+            raise OptionError(
+                awaited[provider]["service_healthy"],
+                "service_healthy",
+                f"elsewhere {provider} is to end: it cannot be both",
+            )
+        restart = services[provider].get("restart", "no")
+        if restart in ("always", "unless-stopped"):
+            raise OptionError(
+                f"services.{provider}.restart", restart, "another service waits for it to end; write no or on-failure"
+            )
+    return found & services.keys()
 
 
 def _known(

@@ -92,7 +92,10 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
         ({"depends_on": ["db"]}, {"links": ["db"]}),
         ({"depends_on": {"db": {"condition": "service_started"}}}, {"links": ["db"]}),
     ],
-    "depends_on.*.condition": [({"depends_on": {"db": {"condition": "service_healthy"}}}, {"links": ["db"]})],
+    "depends_on.*.condition": [
+        ({"depends_on": {"db": {"condition": "service_healthy"}}}, {"links": ["db"]}),
+        ({"depends_on": {"db": {"condition": "service_completed_successfully"}}}, {"links": ["db"]}),
+    ],
     "depends_on.*.required": [
         ({"depends_on": {"db": {"condition": "service_started", "required": True}}}, {"links": ["db"]})
     ],
@@ -436,7 +439,7 @@ def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
     [
         ({"command": []}, r"command: \[\] .*say the entrypoint too"),
         ({"entrypoint": 3}, "entrypoint: 3"),
-        ({"depends_on": {"db": {"condition": "service_completed_successfully"}}}, r"depends_on\.db\.condition: "),
+        ({"depends_on": {"db": {"condition": "service_done"}}}, r"depends_on\.db\.condition: "),
         ({"depends_on": ["mqq"]}, r"depends_on\.mqq: .*did you mean 'mq'"),
         ({"depends_on": ["web"]}, r"depends_on\.web: .*does not depend on itself"),
         ({"links": ["dbx:y"]}, r"links\[0\]: .*did you mean 'db'"),

@@ -90,3 +90,33 @@ def test_the_pull_policy_is_the_sets(controller: Controller, policies: tuple[str
 def test_two_pull_policies_are_refused(controller: Controller) -> None:
     with pytest.raises(OptionError, match=r"^services\.b\.pull_policy: 'never' cannot be used; a has always"):
         controller.compose("services: {a: {image: i, pull_policy: always}, b: {image: i, pull_policy: never}}")
+
+
+ONE_SHOT = "{condition: service_completed_successfully}"
+
+
+def test_a_service_that_another_waits_to_end_is_a_one_shot(controller: Controller) -> None:
+    found = controller.compose(
+        f"services: {{web: {{image: w, depends_on: {{init: {ONE_SHOT}}}}}, other: {{image: w, depends_on: [init]}}, init: {{image: d}}}}"
+    )
+    assert {name: container.get("one_shot") for name, container in found.containers.items()} == {
+        "web": None,
+        "other": None,
+        "init": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("services", "option"),
+    [
+        (
+            f"{{a: {{image: w, depends_on: {{i: {ONE_SHOT}}}}}, b: {{image: w, depends_on: {{i: {{condition: service_healthy}}}}}}, i: {{image: d}}}}",
+            "services.b.depends_on.i.condition",
+        ),
+        (f"{{a: {{image: w, depends_on: {{i: {ONE_SHOT}}}}}, i: {{image: d, restart: always}}}}", "services.i.restart"),
+    ],
+)
+def test_a_service_cannot_end_and_go_on(controller: Controller, services: str, option: str) -> None:
+    with pytest.raises(OptionError) as refusal:
+        controller.compose(f"services: {services}")
+    assert refusal.value.option == option
