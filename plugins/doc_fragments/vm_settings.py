@@ -75,6 +75,12 @@ options:
     description:
       - Name or UUID of the host that the VM is started on if it can be; an empty text for none.
     type: str
+  resident_on:
+    description:
+      - Name or UUID of the host that the VM is to run on. A running VM that is on another is moved there by live migration; one that is started is
+        started there. Nothing is moved when not given, and the VM's disks never are, so they must be on shared storage.
+      - Unlike O(affinity) this is held to at each run, also against what the pool's own balancing did since.
+    type: str
   group:
     description:
       - Name of the tenant's group that the VM is in, as M(hardshell.xen.vm_group) makes it, such as one that spreads its VMs over hosts; an empty text for

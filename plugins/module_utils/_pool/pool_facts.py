@@ -26,13 +26,14 @@ class Network:
 
 @dataclass(frozen=True)
 class StorageRepository:
-    """``free`` is what is physically left, in bytes."""
+    """``free`` is what is physically left, in bytes. ``shared``: every host of the pool can reach it."""
 
     ref: str
     uuid: str
     name: str
     free: int
     holds_disks: bool = True
+    shared: bool = True
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ def pool_from_records(records: t.Mapping[str, t.Mapping[str, Record]]) -> Pool:
             name=record["name_label"],
             free=max(0, int(record["physical_size"]) - int(record["physical_utilisation"])),
             holds_disks=record["content_type"] != "iso" and record["type"] not in ("iso", "udev"),
+            shared=record["shared"],
         )
         for ref, record in records.get("sr", {}).items()
     )

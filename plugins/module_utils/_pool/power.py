@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .._errors import HardshellError
 from .._plan import Change
@@ -21,7 +21,7 @@ class PowerStep:
 
     action: str
     message: str
-    arguments: tuple[bool, ...]
+    arguments: tuple[bool | str, ...]
     leads_to: str
 
 
@@ -56,6 +56,11 @@ _STEPS: dict[tuple[str, str], tuple[PowerStep, ...]] = {
 def power_steps(current: str, wanted: str) -> tuple[PowerStep, ...]:
     """The operations that bring a VM from one power state to another."""
     return _STEPS.get((current, wanted), ())
+
+
+def on_host(step: PowerStep, host: str) -> PowerStep:
+    """A start or a resumption, on the host of that reference."""
+    return replace(step, message=f"{step.message}_on", arguments=(host, *step.arguments))
 
 
 def restart_steps(current: str) -> tuple[PowerStep, ...]:

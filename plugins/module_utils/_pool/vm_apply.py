@@ -35,6 +35,7 @@ from .vm_facts import Disk, Nic, Observed, Remains, Template, Vm
 from .vm_keys import keys_of_clone
 from .vm_observe import vdi_name
 from .vm_plan import ChangedPool, ChangedVm, NewVm, RemovedVm
+from .vm_residence import Migration
 from .vm_settings import settings_calls, settings_of
 from .vm_spec import VmSpec
 from .xapi_errors import XapiError
@@ -64,6 +65,7 @@ class VmPerformer:
             RemovedVm: self._remove_vm,
             Remains: self._remove_remains,
             PowerStep: self._take_power_step,
+            Migration: self._migrate,
             NewDisk: self._add_disk,
             ChangedDisk: self._change_disk,
             Disk: self._destroy_disk,
@@ -202,6 +204,10 @@ class VmPerformer:
         self._call("VM.destroy", ref)
 
     # --- power
+
+    def _migrate(self, migration: Migration) -> None:
+        asked = f"migrate {self._spec.name!r} to {migration.host.name!r}"
+        self._run("VM.pool_migrate", self._ref, migration.host.ref, {"live": "true"}, asked=asked)
 
     def _take_power_step(self, step: PowerStep) -> None:
         asked = f"{step.action} {self._spec.name!r}"

@@ -117,6 +117,7 @@ class Vm:
     drive: Drive = field(default_factory=Drive)
     ssh_host_key: str | None = None
     host: str | None = None
+    host_ref: str | None = None
     uuid: str | None = None
     ref: str | None = None
     making: bool = False

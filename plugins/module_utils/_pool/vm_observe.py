@@ -159,6 +159,7 @@ class VmReader:
             drive=_drive(drive_disk, other_config),
             ssh_host_key=other_config.get(marks.SSH_HOST_KEY),
             host=self.pool.hosts.get(record["resident_on"]),
+            host_ref=record["resident_on"] if record["resident_on"] in self.pool.hosts else None,
             uuid=record["uuid"],
             ref=ref,
             making=marks.MAKING in other_config,

@@ -21,11 +21,15 @@ GROUP_RESTRICTION = "restrict_vm_groups"
 
 @dataclass(frozen=True)
 class PlacementSpec:
-    """Names or UUIDs. None leaves a thing as it is, an empty text takes the VM out of it."""
+    """Names or UUIDs. None leaves a thing as it is, an empty text takes the VM out of it.
+
+    ``resident_on`` is the host that it is to run on now; ``vm_residence`` brings it there.
+    """
 
     affinity: str | None = None
     group: str | None = None
     appliance: str | None = None
+    resident_on: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def placement_spec(parameters: t.Mapping[str, t.Any]) -> PlacementSpec:
     group = parameters["group"]
     if group and "/" in group:
         raise OptionError("group", group, "give the name that the tenant's group has in hardshell.xen.vm_group")
-    return PlacementSpec(parameters["affinity"], group, parameters["appliance"])
+    return PlacementSpec(parameters["affinity"], group, parameters["appliance"], parameters["resident_on"])
 
 
 def placement_of(record: t.Mapping[str, t.Any], pool: Pool) -> Placement:

@@ -24,6 +24,7 @@ from .session import NULL_REF
 from .vm_availability import pool_power_on_calls
 from .vm_facts import Disk, Drive, Nic, Observed, Remains, Template, Vm
 from .vm_keys import DESTROY, keys_calls
+from .vm_residence import Residence, plan_residence
 from .vm_settings import settings_after, settings_calls, settings_halt_for, settings_in, settings_of_clone
 from .vm_spec import VmSpec
 
@@ -96,6 +97,8 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
     up = power_steps(middle, final)
     if spec.state == "restarted":
         up = (START,) if down else restart_steps(middle)
+    residence = plan_residence(spec, vm, observed.pool, up, final=final, halts=bool(down))
+    up = residence.up
     refuse_blocked(spec.name, vm.settings.keys.blocked, down)
     refuse_blocked(spec.name, after.settings.keys.blocked, up)
     if after.settings.boot.vtpm and SUSPEND in up:
@@ -110,9 +113,12 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
         *disks.changes,
         *nics.changes,
         *drive.changes,
+        *residence.before,
         *power_changes(spec.name, middle, up, len(down)),
+        *residence.after,
     ]
     stopped = bool(down) or final != "running"
+    host, host_ref = _host_then(vm, residence, final)
     after = replace(
         after,
         disks=disks.disks,
@@ -120,12 +126,24 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
         drive=drive.drive,
         ssh_host_key=drive.ssh_host_key,
         power_state=final,
-        host=vm.host if final in ("running", "paused") else None,
+        host=host,
+        host_ref=host_ref,
         settings=settings_in(
             after.settings, started=bool(down) or vm.power_state != "running", running=final == "running"
         ),
     )
-    return Outcome(_rendered(changes, observed.vm, after), after, disks.warnings + drive.warnings)
+    return Outcome(
+        _rendered(changes, observed.vm, after, with_host=residence.host is not None),
+        after,
+        disks.warnings + drive.warnings,
+    )
+
+
+def _host_then(vm: Vm, residence: Residence, final: str) -> tuple[str | None, str | None]:
+    """The name and the reference of the host that the VM is on afterwards. Where a VM is started only the pool decides, unless it was asked for."""
+    if residence.host is not None:
+        return residence.host.name, residence.host.ref
+    return (vm.host, vm.host_ref) if final in ("running", "paused") else (None, None)
 
 
 def _nics_then(nics: tuple[Nic, ...], final: str, *, stopped: bool, started: bool) -> tuple[Nic, ...]:
@@ -229,8 +247,10 @@ def _creation(spec: VmSpec, pool: Pool, template: Template | None, unfinished: V
         always = ("vcpus", "memory")
         shown = {key: value for key, value in shown.items() if key in always or key not in given or given[key] != value}
         shown["source" if spec.source else "template"] = template.name
-    copy_to = pool.storage_repository("sr", spec.sr).ref if spec.sr else NULL_REF
-    new = NewVm(None if unfinished else template, unfinished, after, copy_to if spec.full_copy else None)
+    copy_to = None
+    if spec.full_copy:
+        copy_to = pool.storage_repository("sr", spec.sr).ref if spec.sr else NULL_REF
+    new = NewVm(None if unfinished else template, unfinished, after, copy_to)
     return Change("vm", "create", "vm", spec.name, None, shown, reason=reason, payload=new)
 
 
@@ -317,20 +337,20 @@ def _disk_deleted(change_id: str, disk: Disk, needs: tuple[str, ...] = (), reaso
     return Change(change_id, "delete", "disk", disk.name or str(disk.uuid), before, None, needs, reason, payload=disk)
 
 
-def _rendered(changes: t.Sequence[Change], before: Vm | None, after: Vm | None) -> Plan:
+def _rendered(changes: t.Sequence[Change], before: Vm | None, after: Vm | None, *, with_host: bool = False) -> Plan:
     in_order = []
     for number, change in enumerate(changes):
         needs = change.needs or ((changes[number - 1].id,) if number else ())
         in_order.append(replace(change, needs=needs))
-    return Plan(tuple(in_order), _diffable(before), _diffable(after))
+    return Plan(tuple(in_order), _diffable(before, with_host), _diffable(after, with_host))
 
 
-def _diffable(vm: Vm | None) -> dict[str, t.Any]:
-    """The facts for a diff: not what the pool measures, which changes by itself."""
+def _diffable(vm: Vm | None, with_host: bool) -> dict[str, t.Any]:
+    """The facts for a diff: not what the pool measures, which changes by itself. ``with_host``: the host was asked for."""
     if vm is None:
         return {}
     facts = vm.facts()
-    for measured in ("addresses", "address", "host", "uuid"):
+    for measured in ("addresses", "address", "uuid", *([] if with_host else ["host"])):
         facts.pop(measured)
     for nic, shown_nic in zip(vm.nics, facts["networks"], strict=True):
         shown_nic.pop("addresses")

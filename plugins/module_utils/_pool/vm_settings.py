@@ -67,7 +67,7 @@ def settings_arguments() -> dict[str, dict[str, t.Any]]:
         "secure_boot": {"type": "bool"},
         "vtpm": {"type": "bool"},
         "boot_order": {"type": "list", "elements": "str", "choices": list(LETTERS)},
-        **{name: {"type": "str"} for name in ("affinity", "group", "appliance", "folder")},
+        **{name: {"type": "str"} for name in ("affinity", "resident_on", "group", "appliance", "folder")},
         **{name: {"type": "int"} for name in ("start_order", "start_delay", "shutdown_delay")},
         "ha_restart_priority": {"type": "str", "choices": list(PRIORITIES)},
         "auto_power_on": {"type": "bool"},

@@ -42,6 +42,7 @@ def settings(lab: t.Any) -> dict[str, t.Any]:
         "vtpm": True,
         "boot_order": ["cd", "disk"],
         "affinity": host,
+        "resident_on": host,
         "group": "web",
         "appliance": "shop",
         "start_order": 2,
@@ -65,6 +66,7 @@ def test_all_settings(pool: Pool, shop: dict[str, t.Any], settings: dict[str, t.
     (own,) = pool.lab.records("pool").values()
     assert own["other_config"]["auto_poweron"] == "true"
     shown = {key: value for key, value in settings.items() if not key.startswith("memory")}
+    shown["host"] = shown.pop("resident_on")
     shown.update(
         group="acme/web",
         memory=2 << 30,

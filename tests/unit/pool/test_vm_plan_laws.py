@@ -106,6 +106,7 @@ placements = st.builds(
     st.sampled_from([None, "", "xen1"]),
     st.sampled_from([None, "", "web"]),
     st.sampled_from([None, "", "shop"]),
+    st.sampled_from([None, "xen1"]),
 )
 availabilities = st.builds(
     AvailabilitySpec,
@@ -226,8 +227,13 @@ def in_state(vm: Vm, power_state: str) -> Vm:
     state = power_state or vm.power_state
     cpu = vm.settings.cpu
     live = (cpu.live or cpu.at_startup) if state == "running" else None
+    host, host_ref = ("xen2", "h2") if state in ("running", "paused") else (None, None)
     return dataclasses.replace(
-        vm, power_state=state, settings=dataclasses.replace(vm.settings, cpu=dataclasses.replace(cpu, live=live))
+        vm,
+        power_state=state,
+        host=host,
+        host_ref=host_ref,
+        settings=dataclasses.replace(vm.settings, cpu=dataclasses.replace(cpu, live=live)),
     )
 
 

@@ -11,15 +11,16 @@ import typing as t
 import pytest
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError, OptionError
 from ansible_collections.hardshell.xen.plugins.module_utils._pool import marks
-from ansible_collections.hardshell.xen.plugins.module_utils._pool.pool_facts import Host, Pool, Thing
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.pool_facts import Host, Pool, StorageRepository, Thing
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.sizes import GIB
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_boot import Boot
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_cpu import Cpu
-from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_facts import Observed, Vm
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_facts import Disk, Observed, Vm
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_keys import Keys
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_memory import Memory
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_placement import Link, Placement
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_plan import ChangedVm, plan_vm
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_residence import Migration
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_settings import (
     Settings,
     settings_arguments,
@@ -29,7 +30,16 @@ from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_spec import
 
 OWNER = marks.Owner("acme", "shop")
 POOL = Pool(
-    members=(Host("h1", "w1", "xen1"), Host("h2", "w2", "xen2"), Host("h3", "w3", "xen2")),
+    storage=(
+        StorageRepository("s1", "v1", "local", GIB, shared=False),
+        StorageRepository("s2", "v2", "shared", GIB),
+    ),
+    members=(
+        Host("h1", "w1", "xen1"),
+        Host("h2", "w2", "xen2"),
+        Host("h3", "w3", "xen2"),
+        Host("h4", "w4", "xen4", enabled=False),
+    ),
     groups=(Thing("g1", "x1", "acme/web"),),
     appliances=(Thing("a1", "y1", "shop"),),
     ref="pool",
@@ -41,6 +51,8 @@ RUNNING = Vm(
     "running",
     settings=Settings(Cpu(2, 4, live=2), Memory(GIB, 2 * GIB, 2 * GIB, 4 * GIB)),
     tags=("tenant:acme",),
+    host="xen2",
+    host_ref="h2",
     ref="vm",
     uuid="uuid",
 )
@@ -232,3 +244,60 @@ def test_a_power_step_that_is_blocked_is_refused_before_anything() -> None:
     blocked = with_settings(RUNNING, keys=Keys(blocked={"clean_shutdown": "in use"}))
     with pytest.raises(HardshellError, match="in use"):
         calls(blocked, state="halted")
+
+
+def steps(vm: Vm, state: str = "present", **options: t.Any) -> list[tuple[str, t.Any]]:
+    """The actions of the plan with the host that each is about, if any."""
+    plan = plan_vm(asked(state, **options), Observed(POOL, vm)).plan
+    told = []
+    for change in plan.changes:
+        payload = change.payload
+        hosts = [payload.host.ref] if isinstance(payload, Migration) else payload.arguments
+        told.append((change.action, next((host for host in hosts if isinstance(host, str)), None)))
+    return told
+
+
+def in_state(power_state: str) -> Vm:
+    where = {} if power_state in ("running", "paused") else {"host": None, "host_ref": None}
+    return Vm(**{**vars(with_settings(RUNNING, cpu=Cpu(2, 4))), "power_state": power_state, **where})
+
+
+@pytest.mark.parametrize(
+    ("vm", "state", "expected"),
+    [
+        (RUNNING, "present", [("migrate", "h1")]),
+        (RUNNING, "paused", [("migrate", "h1"), ("pause", None)]),
+        (RUNNING, "restarted", [("migrate", "h1"), ("reboot", None)]),
+        (RUNNING, "halted", [("shut down", None)]),
+        (RUNNING, "suspended", [("suspend", None)]),
+        (in_state("paused"), "running", [("unpause", None), ("migrate", "h1")]),
+        (in_state("halted"), "running", [("start", "h1")]),
+        (in_state("halted"), "paused", [("start paused", "h1")]),
+        (in_state("suspended"), "running", [("resume", "h1")]),
+        (in_state("halted"), "present", []),
+    ],
+)
+def test_a_vm_comes_to_run_on_the_host_asked_for(vm: Vm, state: str, expected: list[tuple[str, t.Any]]) -> None:
+    assert steps(vm, state, resident_on="xen1") == expected
+    at_home = Vm(**{**vars(RUNNING), "host": "xen1", "host_ref": "h1"})
+    assert steps(at_home, resident_on="w1") == []
+
+
+def test_a_migration_shows_in_the_diff() -> None:
+    plan = plan_vm(asked(resident_on="xen1"), Observed(POOL, RUNNING)).plan
+    assert (plan.before["host"], plan.after["host"]) == ("xen2", "xen1")
+
+
+@pytest.mark.parametrize(
+    ("vm", "wanted", "message"),
+    [
+        (RUNNING, "xen4", "disabled"),
+        (RUNNING, "xen9", "did you mean"),
+        (in_state("paused"), "xen1", "state: running"),
+        (Vm(**{**vars(RUNNING), "disks": (Disk("data", GIB, "local"),)}), "xen1", "'data' on 'local'"),
+        (with_settings(RUNNING, keys=Keys(blocked={"pool_migrate": "pinned"})), "xen1", "pinned"),
+    ],
+)
+def test_a_vm_that_cannot_be_moved_is_refused(vm: Vm, wanted: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        steps(vm, resident_on=wanted)
