@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xapi_lab import failover, record_set
-from xapi_lab.faults import fault_from
+from xapi_lab.faults import LASTING, fault_from
 from xapi_lab.lab import Lab
 from xapi_lab.server import Server
 from xapi_lab.values import NULL
@@ -111,7 +111,7 @@ class Admin:
     async def _add_fault(self, description: dict[str, Any]) -> int | None:
         """Add a fault; what happens to the pool and names no method happens at once, and has no number."""
         lab = self._server.lab
-        if description.get("method") or description.get("sr_full"):
+        if any(description.get(name) for name in ("method", *LASTING)):
             return lab.faults.add(fault_from(description))
         fault = fault_from({**description, "method": "*"})
         if not fault.is_event:

@@ -89,6 +89,10 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--restart", action="store_true", help=f"restart XAPI on the coordinator {at}")
     add.add_argument("--downtime", type=float, default=0.0, help="seconds that a restart takes")
     add.add_argument("--sr-full", metavar="SR", default="", help="an SR (name or uuid) has no space left")
+    add.add_argument(
+        "--agent", choices=("late", "stale", "missing"), default="", help="how guest agents report; late by --latency"
+    )
+    add.add_argument("--vm", metavar="VM", default="", help="name (with wildcards) or uuid of the VMs with such an agent")
     faults.add_parser("list", parents=[common], help="list faults and how often they hit")
     clear = faults.add_parser("clear", parents=[common], help="remove a fault, or all")
     clear.add_argument("number", type=int, nargs="?")

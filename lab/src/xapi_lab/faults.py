@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: hardshell.xen contributors
-"""Faults on demand: errors, delays, cut connections and lost hosts at chosen calls, and SRs that are full."""
+"""Faults on demand: errors, delays, cut connections and lost hosts at chosen calls, SRs that are full, poor guest agents."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import asyncio
 import fnmatch
 import itertools
 import random
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -48,6 +49,10 @@ class Fault:
     """Seconds that the coordinator's port is closed at a restart."""
     sr_full: str = ""
     """Name or uuid of an SR that has no space left as long as the fault is there; takes no method."""
+    agent: str = ""
+    """What guest agents are as long as the fault is there: `late` by the latency, `stale` or `missing`; takes no method."""
+    vm: str = ""
+    """Name, with wildcards, or uuid of the VMs whose agents are meant; empty: all."""
     id: int = 0
     seen: int = 0
     hits: int = 0
@@ -71,8 +76,10 @@ class Fault:
 
 
 OPTIONS = ("method", "nth", "count", "error", "latency", "jitter", "cut", "expire_session", "host_loss", "failover",
-           "restart", "downtime", "sr_full")  # fmt: skip
+           "restart", "downtime", "sr_full", "agent", "vm")  # fmt: skip
 """What a fault is described with, in a file, on the command line or in a test."""
+LASTING = ("sr_full", "agent")
+"""Faults that are no matter of a call, but last until they are cleared."""
 
 
 def fault_from(description: dict[str, Any]) -> Fault:
@@ -80,10 +87,14 @@ def fault_from(description: dict[str, Any]) -> Fault:
     unknown = set(description) - set(OPTIONS)
     if unknown:
         raise ValueError(f"unknown fault option {', '.join(sorted(unknown))}; known are {', '.join(sorted(OPTIONS))}")
-    if bool(description.get("method")) == bool(description.get("sr_full")):
+    if sum(bool(description.get(name)) for name in ("method", *LASTING)) != 1:
         raise ValueError(
-            "a fault needs a method, such as VM.start or VM.*; only sr_full goes without, and without only"
+            "a fault needs a method, such as VM.start or VM.*; only sr_full and agent go without, and without only"
         )
+    if description.get("agent") not in {None, "", "late", "stale", "missing"}:
+        raise ValueError(f"agent is late, stale or missing, not {description['agent']!r}")
+    if description.get("agent") == "late" and not (description.get("latency") or description.get("jitter")):
+        raise ValueError("a late agent needs a latency, in seconds")
     values = {"method": "", **description}
     error = values.get("error", [])
     values["error"] = error.split(",") if isinstance(error, str) and error else list(error)
@@ -96,20 +107,30 @@ class Faults:
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._numbers = itertools.count(1)
+        self.on_change: Callable[[], None] = lambda: None
 
     def add(self, fault: Fault) -> int:
         fault.id = next(self._numbers)
         self._faults.append(fault)
+        self.on_change()
         return fault.id
 
     def clear(self, number: int | None = None) -> None:
         self._faults = [fault for fault in self._faults if number is not None and fault.id != number]
+        self.on_change()
 
     def describe(self) -> list[dict[str, Any]]:
         return [asdict(fault) for fault in self._faults]
 
     def is_full(self, sr_name: str, sr_uuid: str) -> bool:
         return any(fault.sr_full in {sr_name, sr_uuid} for fault in self._faults if fault.sr_full)
+
+    def of_agent(self, vm_name: str, vm_uuid: str) -> Fault | None:
+        """The newest fault that a VM's guest agent has."""
+        for fault in reversed(self._faults):
+            if fault.agent and (fault.vm == vm_uuid or fnmatch.fnmatchcase(vm_name, fault.vm or "*")):
+                return fault
+        return None
 
     def matching(self, method: str) -> list[Fault]:
         return [fault for fault in self._faults if fault.applies(method)]

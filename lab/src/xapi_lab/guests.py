@@ -277,7 +277,7 @@ def guest_kind(lab: Lab, vm: Record) -> str:
 
 def expect_agent(lab: Lab, vm_ref: str) -> None:
     if not lab.config.agent_delay:
-        _guest_metrics(lab, vm_ref)
+        lab.agents.report(vm_ref, "presence", lambda: _appear(lab, vm_ref))
         return
     domid = lab.database.get("VM", vm_ref, "domid")
     lab.background(_agent_appears(lab, vm_ref, domid))
@@ -286,7 +286,11 @@ def expect_agent(lab: Lab, vm_ref: str) -> None:
 async def _agent_appears(lab: Lab, vm_ref: str, domid: int) -> None:
     await asyncio.sleep(lab.config.agent_delay)
     if lab.database.exists("VM", vm_ref) and lab.database.get("VM", vm_ref, "domid") == domid:
-        _guest_metrics(lab, vm_ref)
+        lab.agents.report(vm_ref, "presence", lambda: _appear(lab, vm_ref))
+
+
+def _appear(lab: Lab, vm_ref: str) -> None:
+    _guest_metrics(lab, vm_ref)
 
 
 def _guest_metrics(lab: Lab, vm_ref: str) -> str:
@@ -317,9 +321,13 @@ def report_addresses(lab: Lab, vm_uuid: str, addresses: Mapping[int, tuple[str, 
         return
     if guest_kind(lab, lab.database.record("VM", vm_ref)) != "agent":
         return
-    metrics = _guest_metrics(lab, vm_ref)
-    lab.database.update("VM_guest_metrics", metrics, networks=network_keys(addresses), last_updated=now())
-    lab.save()
+
+    def publish() -> None:
+        metrics = _guest_metrics(lab, vm_ref)
+        lab.database.update("VM_guest_metrics", metrics, networks=network_keys(addresses), last_updated=now())
+        lab.save()
+
+    lab.agents.report(vm_ref, "addresses", publish)
 
 
 def network_keys(addresses: Mapping[int, tuple[str, ...]]) -> dict[str, str]:
@@ -338,10 +346,17 @@ def network_keys(addresses: Mapping[int, tuple[str, ...]]) -> dict[str, str]:
 
 def report_os(lab: Lab, vm_uuid: str, os_version: Mapping[str, str]) -> None:
     vm_ref = lab.database.find_uuid("VM", vm_uuid)
-    if vm_ref is not None and lab.database.get("VM", vm_ref, "power_state") == "Running":
+    if vm_ref is None or lab.database.get("VM", vm_ref, "power_state") != "Running":
+        return
+    if guest_kind(lab, lab.database.record("VM", vm_ref)) != "agent":
+        return
+
+    def publish() -> None:
         metrics = _guest_metrics(lab, vm_ref)
         lab.database.update("VM_guest_metrics", metrics, os_version=dict(os_version), last_updated=now())
         lab.save()
+
+    lab.agents.report(vm_ref, "os_version", publish)
 
 
 # --- what the guest does of its own accord

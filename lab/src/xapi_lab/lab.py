@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from xapi_lab import bootstrap, failover, guests, model, operations
+from xapi_lab.agents import Agents
 from xapi_lab.call_log import CallLog
 from xapi_lab.calls import load_all
 from xapi_lab.calls.registry import Context
@@ -62,6 +63,8 @@ class Lab:
         self.database.refresh = operations.refresh
         self.database.touches = operations.touches
         self.tasks = Tasks(self.database)
+        self.agents = Agents(self, lambda vm: guests.forget_guest_metrics(self, vm))
+        self.faults.on_change = self.agents.faults_changed
         self.messages = Messages(self.database)
         self.password = self._root_password()
         accounts = [Account(account.name, account.password, account.role) for account in config.accounts]

@@ -60,6 +60,8 @@ class NamespaceMachines:
             raise
         if not paused:
             await machine.wait_booted()
+        # The caller notes that the machine runs before the loop turns.
+        asyncio.get_running_loop().call_soon(machine.known.set)
 
     async def _launch(self, spec: MachineSpec, folder: Path, groups: Groups, paused: bool) -> NamespaceMachine:
         groups.limit(spec.memory, spec.vcpus)
@@ -171,6 +173,7 @@ class NamespaceMachines:
             await self._remove_groups(groups)
             return False
         self._take(machine)
+        machine.known.set()
         self._specs[spec.uuid] = spec
         for nic in spec.nics:
             machine.nics[nic.device] = nic

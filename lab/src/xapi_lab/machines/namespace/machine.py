@@ -37,6 +37,8 @@ class NamespaceMachine:
         self.groups = groups
         self.nics: dict[int, Nic] = {}
         self.booted = asyncio.Event()
+        self.known = asyncio.Event()
+        """The lab has noted that the guest runs, and takes reports."""
         self.gone = asyncio.Event()
         self.clean_up: Callable[[NamespaceMachine], Any]
         self._listener = listener
@@ -140,10 +142,17 @@ class NamespaceMachine:
     async def _read(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(OSError):
             while line := await reader.readline():
-                try:
-                    self._on_message(json.loads(line))
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    _LOG.warning("machine %s said something strange: %s", self.uuid, error)
+                # Each in a turn of the loop of its own: what the last one set off comes first.
+                asyncio.get_running_loop().call_soon(self._on_line, line)
+                await asyncio.sleep(0)
+                if self.booted.is_set():
+                    await self.known.wait()
+
+    def _on_line(self, line: bytes) -> None:
+        try:
+            self._on_message(json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            _LOG.warning("machine %s said something strange: %s", self.uuid, error)
 
     def _on_message(self, message: Mapping[str, Any]) -> None:
         event = message["event"]
