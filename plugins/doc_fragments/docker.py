@@ -16,7 +16,7 @@ options:
       - C(unix:///var/run/docker.sock) is a socket of the machine the task runs on.
       - C(ssh://user@host:port) is the engine inside a VM. One connection of OpenSSH's own C(ssh) carries the whole task; the user's
         configuration, agent and jump hosts are respected.
-        Add a path for an engine whose socket is not C(/var/run/docker.sock), as in C(ssh://root@10.0.0.5/run/podman/podman.sock).
+        Add a path for an engine whose socket is not C(/var/run/docker.sock), as in C(ssh://shop@10.0.0.5/run/user/1000/docker.sock).
       - C(tcp://host:2376) is an engine that listens with mutual TLS.
     type: str
     required: true
@@ -62,6 +62,6 @@ options:
     default: 60
 requirements:
   - docker >= 7.1.0 (Python package)
-  - Docker Engine 20.10 or later (API 1.41)
+  - Docker Engine 20.10 or later (API 1.41); Podman's Docker-compatible service is refused
   - OpenSSH client, for C(ssh://)
 """

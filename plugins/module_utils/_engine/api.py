@@ -74,6 +74,11 @@ class Engine:
         offered = answer.headers.get("Api-Version", "")
         if not offered:
             raise HardshellError(f"docker_host: what answers at {self.host} is not a Docker Engine")
+        if answer.headers.get("Libpod-Api-Version"):
+            # Seen with Podman 4.3: every run would find each container in another network, and consumers would not know a provider by its alias.
+            raise HardshellError(
+                f"docker_host: what answers at {self.host} is Podman, which does not keep the aliases of links; a Docker Engine is needed"
+            )
         if _version(offered) < OLDEST_API:
             raise HardshellError(
                 f"the engine at {self.host} speaks API {offered}; 1.41 (Docker Engine 20.10) or later is needed"

@@ -27,7 +27,7 @@ STATE=${STATE_DIRECTORY:-/var/lib/hardshell-fate}
 
 MEMBER='{{.Name}} {{.ID}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}} {{.State.ExitCode}}'
 MEMBER="$MEMBER {{or .HostConfig.RestartPolicy.Name \"no\"}} {{if .State.Error}}unstartable{{else}}-{{end}}"
-EVENT='{{.TimeNano}} {{.Actor.ID}} {{index .Actor.Attributes "hardshell.set"}} {{or (index .Actor.Attributes "signal") "-"}} {{.Actor.Attributes.name}} {{.Action}}'
+EVENT='{{.TimeNano}} {{.Actor.ID}} {{index .Actor.Attributes "hardshell.set"}} {{or (index .Actor.Attributes "signal") (index .Actor.Attributes "exitCode") "-"}} {{.Actor.Attributes.name}} {{.Action}}'
 
 say() {
     printf '%s\n' "$*"
@@ -71,7 +71,7 @@ broken() {
                 running | restarting | paused) running=1 ;;
             esac
             if [ -e "$STATE/$id.crashes" ] && [ "$(wc -l <"$STATE/$id.crashes")" -ge "$CRASHES" ]; then
-                : "${what:=$name keeps ending, last with exit code $code}"
+                : "${what:=$name keeps ending, last with exit code $(tail -n 1 "$STATE/$id.crashes" | cut -d " " -f 2)}"
             elif [ "$state" = running ]; then
                 [ "$health" != unhealthy ] || : "${what:=$name is unhealthy}"
             elif [ "$state" != restarting ] && [ "$state" != paused ]; then
@@ -197,25 +197,25 @@ see_to() {
     [ ! -e "$STATE/$1.again" ] || see_to "$1"
 }
 
-# Keep the ends of container $1 in the last CRASH_SECONDS.
+# Keep the ends of container $1 in the last CRASH_SECONDS, this one with exit code $2 among them.
 count_end() {
     now=$(date +%s)
     {
         awk -v now="$now" -v window="$CRASH_SECONDS" 'now - $1 < window' "$STATE/$1.crashes" 2>/dev/null
-        say "$now"
+        say "$now $2"
     } >"$STATE/$1.crashes.new"
     mv "$STATE/$1.crashes.new" "$STATE/$1.crashes"
 }
 
-# Take note of one event: container $1 of set $2, called $3, its signal $4 and what happened $5.
+# Take note of one event: container $1 of set $2, called $3, its signal or exit code $4 and what happened $5.
 note() {
-    id=$1 set=$2 name=$3 signal=$4 action=$5
+    id=$1 set=$2 name=$3 number=$4 action=$5
     case $name in
         *.new | *.old) return ;;
     esac
     case $action in
         kill)
-            case $signal in
+            case $number in
                 # Signals that usually do not end a process: HUP, USR1, USR2, CHLD, CONT, WINCH.
                 1 | 10 | 12 | 17 | 18 | 28) ;;
                 *) touch "$STATE/$id.stopped" ;;
@@ -224,7 +224,7 @@ note() {
         die)
             if [ ! -e "$STATE/$id.stopped" ]; then
                 touch "$STATE/$id.ended"
-                count_end "$id"
+                count_end "$id" "$number"
                 see_to "$set" &
             fi
             ;;
@@ -251,11 +251,11 @@ main() {
     say "watching the sets that share one fate"
     docker events --since "$since" --filter type=container --filter label=hardshell.fate \
         --filter event=kill --filter event=die --filter event=oom --filter event=health_status --filter event=start --filter event=destroy \
-        --format "$EVENT" | while read -r nano id set signal name action; do
+        --format "$EVENT" | while read -r nano id set number name action; do
         case $set in
             '' | *[!a-z0-9-]*) continue ;;
         esac
-        note "$id" "$set" "$name" "$signal" "$action"
+        note "$id" "$set" "$name" "$number" "$action"
         say "${nano%?????????}.${nano#"${nano%?????????}"}" >"$STATE/since"
     done
     say "the engine has ended its stream of events"

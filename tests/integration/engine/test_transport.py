@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -162,3 +163,21 @@ def test_an_unknown_host_is_refused_without_a_pinned_key(remote: Engine, server:
             {"one": {"image": "box:1"}},
             **{**way, "docker_ssh_options": [*way["docker_ssh_options"], "StrictHostKeyChecking=no"]},
         )
+
+
+def test_the_users_agent_and_jump_host_are_respected(
+    remote: Engine, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True).stdout
+    found = dict(re.findall(r"(SSH_AUTH_SOCK|SSH_AGENT_PID)=([^;]+);", agent))
+    try:
+        monkeypatch.setenv("SSH_AUTH_SOCK", found["SSH_AUTH_SOCK"])
+        subprocess.run(["ssh-add", "-q", server.key], check=True)
+        (server.directory / "known").write_text(f"[127.0.0.1]:{server.port} {server.host_key}\n")
+        jump = f"ssh -p {server.port} -o UserKnownHostsFile={server.directory}/known -W %h:%p root@127.0.0.1"
+        logins = (server.directory / "log").read_text().count("Accepted publickey")
+        way = {"docker_ssh_host_key": server.host_key, "docker_ssh_options": [f"ProxyCommand={jump}"]}
+        assert remote.deploy({"one": {"image": "box:1"}}, **way).changed
+        assert (server.directory / "log").read_text().count("Accepted publickey") == logins + 2
+    finally:
+        os.kill(int(found["SSH_AGENT_PID"]), signal.SIGTERM)
