@@ -85,12 +85,15 @@ lint-shell: dev
 
 PYTEST = $(BIN)/pytest --quiet -p no:cacheprovider
 
-.PHONY: unit integration lab-test clients e2e sanity sanity-fast
+.PHONY: unit integration bench lab-test clients e2e sanity sanity-fast
 unit: dev ## unit and property tests, and what must hold for every module, role and playbook
 	$(PYTEST) tests/unit tests/invariants
 
 integration: dev ## the collection against the lab without machines, and against a real Docker Engine
-	$(PYTEST) tests/integration
+	$(PYTEST) -m "not bench" tests/integration
+
+bench: dev ## the playbook site over fifty VMs of a pool without machines
+	$(PYTEST) -m bench --durations=0 tests/integration
 
 lab-test: dev ## the lab's own tests, without a guest operating system
 	cd lab && $(PYTEST) -m "not e2e and not clients"

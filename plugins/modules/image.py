@@ -14,6 +14,8 @@ description:
   - Uploads a disk image into a storage repository and makes it a template that M(hardshell.xen.vm) clones.
   - An image is known by its name and checksum. The same image is not uploaded again; another one under the same name takes its place,
     and VMs made from the old one keep their disks.
+  - With O(version), the old one stays as a version of its own. The template named O(name) is always the current version, which is what
+    M(hardshell.xen.vm) makes VMs from by that name; an older one is named O(name), a space and its version.
   - An upload that was interrupted is found by the next run, removed and done again.
 author:
   - hardshell.xen contributors (@hardshell)
@@ -31,15 +33,17 @@ options:
     required: true
   path:
     description:
-      - The image as a file on the machine where this module runs.
+      - The image as a file on the machine where this module runs. It may be compressed with gzip, bzip2, xz or zstd, which is seen by its first
+        bytes. For zstd, Python 3.14 or the program C(zstd) must be there.
+      - A compressed image is unpacked into the temporary folder of that machine.
     type: path
   url:
     description:
-      - The image as an C(http), C(https) or C(file) URL, fetched by the machine where this module runs.
+      - The image as an C(http), C(https) or C(file) URL, fetched by the machine where this module runs. It may be compressed as O(path).
     type: str
   checksum:
     description:
-      - SHA-256 sum of the file, as V(sha256:HEX). What does not match is refused before anything is changed.
+      - SHA-256 sum of the file, compressed where it is, as V(sha256:HEX). What does not match is refused before anything is changed.
       - With it, an image that is there already is neither read nor fetched. Needed with O(url).
     type: str
   format:
@@ -86,6 +90,16 @@ options:
       - The least memory that the image can work with, as V(256MiB).
     type: str
     default: 128MiB
+  version:
+    description:
+      - The version that this image is, such as V(12.20251124). With O(state=absent) only this version is removed.
+      - To go back to a version that is still there, give its file or its O(checksum) again. Nothing is uploaded for that.
+    type: str
+  keep:
+    description:
+      - How many versions stay, the current one among them. All, when not given.
+      - VMs made from a version that is removed keep their disks. What those share with it stays in the storage repository until the last of them is gone.
+    type: int
   upload_timeout:
     description:
       - Seconds that the pool may take to write the image.
@@ -93,8 +107,8 @@ options:
     default: 3600
   state:
     description:
-      - Whether the template should be there. V(absent) removes a template that this module made with its disk, and what interrupted
-        uploads left.
+      - Whether the template should be there. V(absent) removes a template that this module made with its disk, all of its versions, and what
+        interrupted uploads left.
     type: str
     choices: [present, absent]
     default: present
@@ -117,6 +131,13 @@ EXAMPLES = r"""
     checksum: sha256:9f2c1b0d7d1a8d0f0e0c4ac6b1d27f1b5e1c24c17cf1c7a1c7f1f7b5b7d3d5a1
     firmware: uefi
 
+- name: A compressed image as the current version, with two older ones to go back to
+  hardshell.xen.image:
+    name: debian-12
+    path: ~/images/debian-12-20251124.raw.xz
+    version: "20251124"
+    keep: 3
+
 - name: Remove it
   hardshell.xen.image:
     name: debian-12
@@ -134,6 +155,7 @@ image:
     name: {description: Its name., type: str, returned: success}
     description: {description: Its description., type: str, returned: success}
     checksum: {description: "Checksum of the file it was made from, as V(sha256:HEX).", type: str, returned: success}
+    version: {description: "The version that it is, V(null) without one.", type: str, returned: success}
     firmware: {description: "V(bios) or V(uefi).", type: str, returned: success}
     secure_boot: {description: Whether UEFI verifies the boot chain., type: bool, returned: success}
     vcpus: {description: Number of virtual CPUs., type: int, returned: success}
@@ -174,6 +196,8 @@ DEFINITION = ModuleDefinition(
         "vcpus": {"type": "int", "default": 1},
         "memory": {"type": "str", "default": "1GiB"},
         "memory_minimum": {"type": "str", "default": "128MiB"},
+        "version": {"type": "str"},
+        "keep": {"type": "int"},
         "upload_timeout": {"type": "int", "default": 3600},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     },

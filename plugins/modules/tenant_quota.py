@@ -80,6 +80,9 @@ options:
       memory:
         description: Its memory, as V(2GiB).
         type: str
+      memory_dynamic_min:
+        description: What the pool may take its memory down to. A host needs only that free to start it; the quota counts O(vms[].memory).
+        type: str
       template:
         description: Name or UUID of the template of a new VM, whose disks count.
         type: str

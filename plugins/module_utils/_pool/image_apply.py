@@ -14,7 +14,7 @@ from .._errors import HardshellError
 from .._plan import Change
 from . import marks
 from .image_file import ImageFile, chunks_of, uploadable
-from .image_observe import image_vdi_name, uploading_name
+from .image_observe import archived_name, image_vdi_name, uploading_name
 from .image_plan import ChangedImage, Image, ImageSpec, NewImage, RemovedImage, Settings
 from .session import NULL_REF, Session
 from .tasks import Show, run_task
@@ -47,8 +47,13 @@ class ImagePerformer:
         """The template gets its name last, so that one of that name is always whole."""
         name = self._spec.name
         template = new.uploaded.ref if new.uploaded else self._upload(new)
+        if new.uploaded:
+            self._mark(template, _version_marks(new.version, new.number))
         for image in new.replaced:
             self._remove(image)
+        for image in new.archived:
+            asked = f"keep {name!r} as version {image.version}"
+            self._session.call("VM.set_name_label", image.ref, archived_name(name, image.version or ""), asked=asked)
         self._session.call("VM.set_name_label", template, name, asked=f"name the template {name!r}")
 
     def _upload(self, new: NewImage) -> str:
@@ -56,6 +61,7 @@ class ImagePerformer:
         assert new.repository is not None
         name = self._spec.name
         own = {marks.IMAGE: name, marks.CHECKSUM: new.checksum}
+        versioned = {**own, **_version_marks(new.version, new.number)}
         with uploadable(self._source, self._show) as source:
             vdi = create_vdi(
                 self._session,
@@ -81,10 +87,15 @@ class ImagePerformer:
             except HardshellError:
                 destroy_vdi(self._session, vdi, self._show)
                 raise
-        record = template_record(uploading_name(name), self._spec.settings, own)
+        record = template_record(uploading_name(name), self._spec.settings, versioned)
         template: str = self._session.call("VM.create", record, asked=f"create the template {name!r}")
         attach_vdi(self._session, template, vdi, position=0, bootable=True, asked=f"attach the disk of {name!r}")
         return template
+
+    def _mark(self, template: str, wanted: t.Mapping[str, str]) -> None:
+        for key, value in wanted.items():
+            self._session.call("VM.remove_from_other_config", template, key)
+            self._session.call("VM.add_to_other_config", template, key, value)
 
     def _change(self, changed: ChangedImage) -> None:
         template, before, after = changed.image.ref, changed.image.settings, changed.settings
@@ -94,6 +105,8 @@ class ImagePerformer:
         if (before.firmware, before.secure_boot) != (after.firmware, after.secure_boot):
             self._session.call("VM.set_HVM_boot_params", template, record["HVM_boot_params"])
             self._session.call("VM.set_platform", template, record["platform"])
+        if changed.version != changed.image.version:
+            self._mark(template, _version_marks(changed.version, changed.image.number))
         if before.vcpus != after.vcpus:
             setters = ["VM.set_VCPUs_max", "VM.set_VCPUs_at_startup"]
             for setter in setters if after.vcpus > before.vcpus else reversed(setters):
@@ -111,6 +124,10 @@ class ImagePerformer:
             destroy_vdi(self._session, image.disk.vdi, self._show)
         with gone_already():
             self._session.call("VM.destroy", image.ref, asked=f"destroy the template {image.name!r}")
+
+
+def _version_marks(version: str | None, number: int) -> dict[str, str]:
+    return {marks.IMAGE_VERSION: version, marks.IMAGE_NUMBER: str(number)} if version else {}
 
 
 def template_record(name: str, settings: Settings, other_config: t.Mapping[str, str]) -> dict[str, t.Any]:

@@ -16,6 +16,7 @@ from .._module import Context
 from .._plan import ApplyError, Plan, carry_out
 from .connection import connection_options
 from .image_apply import ImagePerformer
+from .image_compression import compression_of, plain
 from .image_file import ImageFile, fetched, look_at, require_checksum, sha256_of
 from .image_observe import observe_image
 from .image_plan import ImageSpec, ObservedImage, image_spec, plan_image
@@ -71,10 +72,16 @@ def _source(
         if context.check_mode:
             return spec.checksum, None
         path = files.enter_context(fetched(spec.url, spec.checksum, context.progress))
-        return spec.checksum, look_at("url", path, spec.image_format)
+        return spec.checksum, look_at(
+            "url", files.enter_context(plain("url", path, context.progress)), spec.image_format
+        )
     assert spec.path is not None
-    source = look_at("path", Path(spec.path), spec.image_format)
-    found = sha256_of(source.path, context.progress)
+    path = Path(spec.path)
+    compressed = compression_of("path", path) is not None
+    source = None if compressed else look_at("path", path, spec.image_format)
+    found = sha256_of(path, context.progress)
     if spec.checksum:
         require_checksum("path", spec.path, spec.checksum, found)
-    return found, source
+    if source or observed.matching(found):
+        return found, source
+    return found, look_at("path", files.enter_context(plain("path", path, context.progress)), spec.image_format)

@@ -21,17 +21,20 @@ def uploading_name(name: str) -> str:
     return f"{name} (hardshell.xen is uploading it)"
 
 
+def archived_name(name: str, version: str) -> str:
+    """The name of a template that is an older version of the image."""
+    return f"{name} {version}"
+
+
 def image_vdi_name(name: str) -> str:
     return f"{name} image"
 
 
 def observe_image(session: Session, name: str) -> ObservedImage:
     """What the pool holds of the image of that name."""
-    named = records_where(session, "VM", field_is("name__label", name, uploading_name(name)))
-    templates = {
-        ref: record for ref, record in named.items() if record["is_a_template"] and not record["is_a_snapshot"]
-    }
-    ours = {ref: record for ref, record in templates.items() if record["other_config"].get(marks.IMAGE) == name}
+    # By a mark, which XAPI cannot look for: the names of older versions are not known.
+    templates = records_where(session, "VM", '(field "is_a_template" = "true") and (field "is_a_snapshot" = "false")')
+    ours = {ref: record for ref, record in templates.items() if _is_ours(record, name)}
     seen = snapshot_of(session, *POOL_CLASSES, *(f"vbd/{vbd}" for record in ours.values() for vbd in record["VBDs"]))
     pool = pool_from_records(seen)
     vbds = seen.get("vbd", {})
@@ -54,6 +57,13 @@ def observe_image(session: Session, name: str) -> ObservedImage:
     )
 
 
+def _is_ours(record: Record, name: str) -> bool:
+    """Whether a template is the image, in any of its versions. A clone of it has its marks too, and another name."""
+    other_config = record["other_config"]
+    named = (name, uploading_name(name), archived_name(name, other_config.get(marks.IMAGE_VERSION, "")))
+    return other_config.get(marks.IMAGE) == name and record["name_label"] in named
+
+
 def _image(
     ref: str, record: Record, name: str, vbds: Records, vdis: Records, pool: Pool, held: frozenset[str]
 ) -> Image:
@@ -73,6 +83,8 @@ def _image(
         ),
         disk=None if vdi is None else _disk(vdi, vdis[vdi], pool, shared=vdi in held),
         published=record["name_label"] == name,
+        version=record["other_config"].get(marks.IMAGE_VERSION),
+        number=int(record["other_config"].get(marks.IMAGE_NUMBER, "0")),
     )
 
 

@@ -48,11 +48,16 @@ class ImageSpec:
     size: int | None = None
     sr: str | None = None
     upload_timeout: int = 3600
+    version: str | None = None
+    keep: int | None = None
 
 
 @dataclass(frozen=True)
 class Image:
-    """A template with our marks. ``disk`` is None where an interrupted run did not come to attach it; ``published``: it has its name."""
+    """A template with our marks. ``disk`` is None where an interrupted run did not come to attach it.
+
+    ``published``: it has the image's own name, which makes it the current version. ``number`` is higher the later it became that.
+    """
 
     ref: str
     uuid: str
@@ -61,9 +66,11 @@ class Image:
     settings: Settings
     disk: Disk | None
     published: bool
+    version: str | None = None
+    number: int = 0
 
     def facts(self) -> dict[str, t.Any]:
-        return image_facts(self.name, self.checksum, self.settings, self.disk, self.uuid)
+        return image_facts(self.name, self.checksum, self.settings, self.disk, self.uuid, self.version)
 
 
 @dataclass(frozen=True)
@@ -83,13 +90,17 @@ class ObservedImage:
 
 @dataclass(frozen=True)
 class NewImage:
-    """An image to be uploaded, or only to get its name where ``uploaded`` is there already; then ``replaced`` go."""
+    """An image to be uploaded, or only to get its name where ``uploaded`` is there already; then ``replaced`` go, and ``archived``
+    give up the name."""
 
     checksum: str
     size: int
     repository: StorageRepository | None
     uploaded: Image | None
     replaced: tuple[Image, ...]
+    archived: tuple[Image, ...]
+    version: str | None
+    number: int
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,7 @@ class ChangedImage:
     image: Image
     settings: Settings
     size: int | None
+    version: str | None
 
 
 @dataclass(frozen=True)
@@ -127,8 +139,15 @@ def image_spec(parameters: t.Mapping[str, t.Any]) -> ImageSpec:
         raise OptionError("secure_boot", True, "only UEFI verifies what it boots; set firmware: uefi")
     if not 1 <= parameters["vcpus"] <= 64:
         raise OptionError("vcpus", parameters["vcpus"], "give a number from 1 to 64")
+    version = parameters["version"] or None
+    if version is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+~-]*", version):
+        raise OptionError("version", version, "give letters, digits and . _ + ~ - such as 12.20251124")
+    if parameters["keep"] is not None and parameters["keep"] < 1:
+        raise OptionError("keep", parameters["keep"], "give a number from 1: the current version is one of them")
     return ImageSpec(
         name=name,
+        version=version,
+        keep=parameters["keep"],
         state=parameters["state"],
         settings=Settings(
             parameters["description"],
@@ -163,19 +182,23 @@ def plan_image(
         )
     leftovers = [_disk_deleted(disk) for disk in observed.loose_disks]
     if spec.state == "absent":
-        gone = [_removed(image) for image in observed.images]
-        before = observed.images[0].facts() if observed.images else {}
-        return Plan((*leftovers, *gone), before, {}), None
+        gone = [image for image in observed.images if spec.version in (None, image.version)]
+        return Plan((*leftovers, *map(_removed, gone)), gone[0].facts() if gone else {}, {}), None
     assert checksum is not None
     current = observed.matching(checksum)
-    others = tuple(image for image in observed.images if image is not current)
+    kept, outdated = _sorted_out(spec, [image for image in observed.images if image is not current])
     if current is None or not current.published:
-        return _upload(spec, observed, checksum, virtual_size, image_format, leftovers, current, others)
+        return _upload(spec, observed, checksum, virtual_size, image_format, leftovers, current, kept, outdated)
     settings = replace(spec.settings, description=_kept(spec.settings.description, current.settings.description))
     assert current.disk is not None
     size = _grown(spec, current.disk)
-    after = replace(current, settings=settings, disk=replace(current.disk, size=size or current.disk.size))
-    changes = [*leftovers, *(_removed(image, "another image of this name is current") for image in others)]
+    after = replace(
+        current,
+        settings=settings,
+        disk=replace(current.disk, size=size or current.disk.size),
+        version=spec.version or current.version,
+    )
+    changes = [*leftovers, *(_removed(image, _OUTDATED) for image in outdated)]
     if after != current:
         before, shown_after = current.facts(), after.facts()
         changed = [key for key in before if before[key] != shown_after[key]]
@@ -187,7 +210,7 @@ def plan_image(
                 spec.name,
                 {key: before[key] for key in changed},
                 {key: shown_after[key] for key in changed},
-                payload=ChangedImage(current, settings, size),
+                payload=ChangedImage(current, settings, size, after.version),
             )
         )
     return Plan(tuple(changes), current.facts(), after.facts()), after.facts()
@@ -201,7 +224,8 @@ def _upload(
     image_format: str | None,
     leftovers: list[Change],
     uploaded: Image | None,
-    replaced: tuple[Image, ...],
+    kept: list[Image],
+    outdated: list[Image],
 ) -> tuple[Plan, dict[str, t.Any]]:
     repository, disk, size = None, None, 0
     if uploaded is None:
@@ -217,29 +241,62 @@ def _upload(
         disk = Disk("root", size, repository.name)
     settings = replace(spec.settings, description=spec.settings.description or "")
     after = image_facts(
-        spec.name, checksum, settings, uploaded.disk if uploaded else disk, uploaded.uuid if uploaded else None
+        spec.name,
+        checksum,
+        settings,
+        uploaded.disk if uploaded else disk,
+        uploaded.uuid if uploaded else None,
+        spec.version or (uploaded.version if uploaded else None),
     )
-    before = next((image.facts() for image in replaced if image.published), None)
+    before = next((image.facts() for image in (*kept, *outdated) if image.published), None)
+    numbers = [image.number for image in observed.images]
     change = Change(
         "image",
         "update" if before else "create",
         "image",
         spec.name,
-        before and {"checksum": before["checksum"]},
-        {"checksum": checksum},
-        reason="an interrupted run left it without its name" if uploaded else "",
-        payload=NewImage(checksum, size, repository, uploaded, replaced),
+        before and {key: before[key] for key in ("checksum", "version")},
+        {"checksum": checksum, "version": after["version"]},
+        reason="it is there already, under another name" if uploaded else "",
+        payload=NewImage(
+            checksum,
+            size,
+            repository,
+            uploaded,
+            tuple(outdated),
+            tuple(image for image in kept if image.published),
+            after["version"],
+            max(numbers, default=0) + 1,
+        ),
     )
     return Plan((*leftovers, change), before or {}, after), after
 
 
-def image_facts(name: str, checksum: str, settings: Settings, disk: Disk | None, uuid: str | None) -> dict[str, t.Any]:
+_OUTDATED = "another image of this name is current, and older versions are not kept"
+
+
+def _sorted_out(spec: ImageSpec, others: t.Sequence[Image]) -> tuple[list[Image], list[Image]]:
+    """Those of the other images that stay as older versions, the latest first, and those that go. Raises ``OptionError``."""
+    versions = sorted((image for image in others if image.version and image.disk), key=lambda image: -image.number)
+    kept = versions if spec.keep is None else versions[: spec.keep - 1]
+    same = next((image for image in kept if image.version == spec.version), None)
+    if same is not None:
+        raise OptionError(
+            "version", spec.version, f"it is another image, {same.checksum}; give this one a version of its own"
+        )
+    return kept, [image for image in others if image not in kept]
+
+
+def image_facts(
+    name: str, checksum: str, settings: Settings, disk: Disk | None, uuid: str | None, version: str | None
+) -> dict[str, t.Any]:
     """What the module returns as ``image``."""
     return {
         "uuid": uuid,
         "name": name,
         "description": settings.description,
         "checksum": checksum,
+        "version": version,
         "firmware": settings.firmware,
         "secure_boot": settings.secure_boot,
         "vcpus": settings.vcpus,

@@ -28,6 +28,8 @@ SSH_HOST_KEY = "hardshell:ssh-host-key"
 IMAGE = "hardshell:image"
 SNAPSHOT = "hardshell:snapshot"
 CHECKSUM = "hardshell:checksum"
+IMAGE_VERSION = "hardshell:image-version"
+IMAGE_NUMBER = "hardshell:image-number"
 TENANT_TAG = "tenant:"
 
 ROOT_DISK = "root"

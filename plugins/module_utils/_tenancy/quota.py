@@ -71,7 +71,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class _Need:
-    """What one VM takes now and what it asks for on top of that; ``storage`` by storage repository."""
+    """What one VM takes now and what it asks for on top of that; ``storage`` by storage repository.
+
+    ``memory_after`` is what a host must have free to hold it.
+    """
 
     vm: AskedVm
     held: HeldVm | None
@@ -133,7 +136,7 @@ def _need(vm: AskedVm, use: PoolUse) -> _Need:
         "disk": more_disk + adopted,
         "vms": 0 if ours else 1,
     }
-    return _Need(vm, held, asked, memory, storage)
+    return _Need(vm, held, asked, min(memory, vm.memory_dynamic_min or memory), storage)
 
 
 def _find(vm: AskedVm, use: PoolUse) -> HeldVm | None:

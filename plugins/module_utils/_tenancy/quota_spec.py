@@ -33,13 +33,17 @@ class AskedDisk:
 
 @dataclass(frozen=True)
 class AskedVm:
-    """A VM as a run is to leave it. None leaves a thing as it is, or as the template has it."""
+    """A VM as a run is to leave it. None leaves a thing as it is, or as the template has it.
+
+    ``memory_dynamic_min`` is what the pool may take its memory down to, and needs to have free to start it.
+    """
 
     name: str
     owner: marks.Owner
     state: str = "running"
     vcpus: int | None = None
     memory: int | None = None
+    memory_dynamic_min: int | None = None
     template: str | None = None
     sr: str | None = None
     disks: tuple[AskedDisk, ...] = ()
@@ -65,6 +69,7 @@ def quota_arguments() -> Arguments:
         "state": {"type": "str", "choices": list(STATES), "default": "running"},
         "vcpus": {"type": "int"},
         "memory": {"type": "str"},
+        "memory_dynamic_min": {"type": "str"},
         "template": {"type": "str"},
         "sr": {"type": "str"},
         "disks": {"type": "list", "elements": "dict", "options": disk, "default": []},
@@ -129,12 +134,17 @@ def _vm(option: str, given: t.Mapping[str, t.Any]) -> AskedVm:
         owner=marks.Owner(_dns_label(f"{option}.tenant", given["tenant"]), given["host"] or given["name"]),
         state=given["state"],
         vcpus=given["vcpus"],
-        memory=parse_size(f"{option}.memory", given["memory"]) if given["memory"] else None,
+        memory=_size(option, "memory", given),
+        memory_dynamic_min=_size(option, "memory_dynamic_min", given),
         template=given["template"] or None,
         sr=given["sr"] or None,
         disks=disks,
         adopt=given["adopt"],
     )
+
+
+def _size(option: str, key: str, given: t.Mapping[str, t.Any]) -> int | None:
+    return parse_size(f"{option}.{key}", given[key]) if given[key] else None
 
 
 def _dns_label(option: str, value: str) -> str:

@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import typing as t
 from pathlib import Path
 
@@ -67,6 +70,34 @@ def test_image(pool: Pool, disk_image: Path) -> None:
     replaced = pool.four_steps("image", name="debian", path=str(disk_image))["image"]
     assert replaced["uuid"] != made["uuid"]
 
+    pool.four_steps("image", name="debian", state="absent")
+    assert pool.left_over() == {}
+
+
+def test_versions_of_an_image(pool: Pool, tmp_path: Path) -> None:
+    """The name is always the current version's. Images may be compressed."""
+    files = {}
+    for version, pack in {"1": gzip.compress, "2": lzma.compress, "3": bytes, "4": bz2.compress}.items():
+        path = files[version] = tmp_path / version
+        path.write_bytes(pack(version.encode() * 100_000))
+    for version in "123":
+        made = pool.four_steps("image", name="debian", path=str(files[version]), version=version, keep=2)["image"]
+        assert made["size"] == 2 << 20
+    older, current = pool.record("VM", "debian 2"), pool.record("VM", "debian")
+    assert current["uuid"] == made["uuid"]
+    assert pool.left_over() == {"VM": 2, "VDI": 2, "VBD": 2}
+    assert "sha256" in pool.refused("image", name="debian", path=str(files["4"]), version="2")
+
+    back = pool.four_steps("image", name="debian", path=str(files["2"]), version="2", keep=2)["image"]
+    assert back["uuid"] == older["uuid"]
+    assert pool.record("VM", "debian 3")["uuid"] == current["uuid"]
+    vm = pool.ok("vm", name="web", tenant="acme", template="debian")["vm"]
+    assert [disk["size"] for disk in vm["disks"]] == [2 << 20]
+    pool.four_steps("image", name="debian", path=str(files["4"]), version="4", keep=1)
+    assert [record["name_label"] for record in pool.lab.records("VM").values() if "debian" in record["name_label"]] == [
+        "debian"
+    ]
+    pool.ok("vm", name="web", tenant="acme", state="absent")
     pool.four_steps("image", name="debian", state="absent")
     assert pool.left_over() == {}
 

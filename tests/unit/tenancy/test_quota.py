@@ -147,6 +147,8 @@ def test_memory_that_no_host_and_no_spread_can_give() -> None:
         "POOL                    RESOURCE  FREE   ASKED  OVER BY  ASKED BY",
         "the host with the most  memory    3 GiB  4 GiB  1 GiB    a",
     ]
+    squeezed = [asked("a", memory=4 * GIB, memory_dynamic_min=GIB), asked("b")]
+    assert verdict({}, squeezed, use(hosts=hosts)).refused == ()
     many = verdict({}, [asked(name, memory=2 * GIB) for name in "abc"], use(hosts=hosts))
     assert [(each.where, each.over) for each in many.shortages] == [("all hosts together", GIB)]
     assert many.refused == ("a", "b", "c")
@@ -204,7 +206,7 @@ def test_what_was_converged_asks_for_nothing_more(there: set[str], wanted: set[s
 def test_what_cannot_be_used_is_named(tenants: list[t.Any], vms: list[t.Any], told: str) -> None:
     quota = dict.fromkeys(RESOURCES)
     vm = {
-        **dict.fromkeys(("host", "vcpus", "memory", "template", "sr")),
+        **dict.fromkeys(("host", "vcpus", "memory", "memory_dynamic_min", "template", "sr")),
         "state": "running",
         "disks": [],
         "adopt": False,
