@@ -75,8 +75,10 @@ options:
     type: str
   disks:
     description:
-      - Disks by name. A disk that is not there is added, one that is too small is grown. A disk that is not listed is left alone.
-      - Growing needs the VM halted. Shrinking is refused.
+      - Disks by name. A disk that is not there is added, one that is too small is grown. A disk that is not listed is left alone,
+        if not O(remove_unmanaged_disks).
+      - Growing needs the VM halted. Shrinking is refused. A running guest with Xen drivers takes a new disk and gives one back at once.
+      - All are read-write, since XAPI gives an HVM guest no others.
     type: list
     elements: dict
     suboptions:
@@ -91,12 +93,55 @@ options:
         type: str
       sr:
         description:
-          - Name or UUID of the storage repository for a new disk. Defaults to O(sr). A disk that exists is not moved.
+          - Name or UUID of the storage repository for a new disk. Defaults to O(sr). Another one for a disk that exists is refused.
         type: str
       description:
         description:
           - Description of the disk's VDI.
         type: str
+      vdi:
+        description:
+          - Name or UUID of a disk that exists, to be attached instead of a new one being made. Another tenant's, and one that a VM holds, are refused.
+          - A disk that this module did not make is never changed or destroyed. It stays when the VM or the entry goes.
+        type: str
+      keep:
+        description:
+          - Whether the disk outlives its VM. It is marked with C(hardshell:keep) in its C(other_config), and stays unattached with O(state=absent).
+          - A VM of the same O(tenant) and O(host) that asks for a disk of that name later has it attached again; others name it with O(disks[].vdi).
+          - V(false) takes the mark away, and with O(disks[].state=absent) removes a disk that was kept.
+        type: bool
+      qos:
+        description:
+          - The disk's share of the storage's time, XAPI's C(ionice). Counts from the next time the disk is plugged, as when the VM starts.
+        type: dict
+        suboptions:
+          sched:
+            description:
+              - The scheduler's class; V(none) takes the setting away.
+            type: str
+            choices: [real-time, best-effort, idle, none]
+            default: best-effort
+          class:
+            description:
+              - V(highest), V(high), V(normal), V(low), V(lowest), or a number from V(0), which comes first, to V(7).
+            type: str
+            default: normal
+      state:
+        description:
+          - V(absent) detaches the disk. One that was made here is destroyed with all that is on it, if it is not kept and no other VM holds it.
+        type: str
+        choices: [present, absent]
+        default: present
+  remove_unmanaged_disks:
+    description:
+      - Remove the disks that are not listed in O(disks), as O(disks[].state=absent) does, but for the one that the VM starts from.
+    type: bool
+    default: false
+  iso:
+    description:
+      - Name or UUID of the ISO in the VM's CD drive; an empty text ejects what is in it. Not touched when not given.
+      - Changed at once, also in a running VM. A VM without a CD drive gets one, for which it must be halted.
+    type: str
   networks:
     description:
       - Network interfaces by name. Those that this module made and that are not listed any more are removed; others are left alone.
@@ -210,7 +255,7 @@ options:
       - V(running), V(halted), V(paused) and V(suspended) do that and then bring it to the power state.
       - V(restarted) shuts it down cleanly and starts it, each time.
       - V(absent) shuts it down and removes it with its own disks, its snapshots and what interrupted runs left of it. Disks that another VM holds, that
-        this module did not make, and disks with C(hardshell:keep) set in their C(other_config) stay.
+        this module did not make, and those with O(disks[].keep) stay.
     type: str
     choices: [present, running, halted, paused, suspended, restarted, absent]
     default: present
@@ -290,6 +335,20 @@ EXAMPLES = r"""
     xenstore_data: {vm-data/role: shop}
     state: running
     allow_power_cycle: true
+
+- name: Give it a database disk that outlives it, and take the old one away
+  hardshell.xen.vm:
+    name: acme-shop
+    tenant: acme
+    disks:
+      - {name: database, size: 50GiB, keep: true, qos: {class: high}}
+      - {name: data, state: absent}
+
+- name: Insert a rescue ISO
+  hardshell.xen.vm:
+    name: acme-shop
+    tenant: acme
+    iso: systemrescue-12.iso
 
 - name: Let it send 10 MB/s at most, and from its own address alone
   hardshell.xen.vm:
@@ -386,6 +445,8 @@ vm:
         size: {description: Size in bytes., type: int, returned: success}
         sr: {description: Name of its storage repository., type: str, returned: success}
         description: {description: Description of its VDI., type: str, returned: success}
+        keep: {description: Whether it outlives the VM., type: bool, returned: success}
+        qos: {description: "C(sched) and C(class) of its share of the storage's time, V(null) without one.", type: dict, returned: success}
         device: {description: Position in the VM., type: int, returned: success}
         uuid: {description: UUID of its VDI., type: str, returned: success}
     networks:
@@ -405,6 +466,14 @@ vm:
         device: {description: Position in the VM., type: int, returned: success}
         uuid: {description: UUID of the VIF., type: str, returned: success}
         addresses: {description: The addresses the guest reports on it., type: list, elements: str, returned: success}
+    iso:
+      description: What is in its CD drive; V(null) for nothing.
+      type: dict
+      returned: success
+      contains:
+        name: {description: Name of the ISO., type: str, returned: success}
+        uuid: {description: UUID of its VDI., type: str, returned: success}
+        sr: {description: Name of its library., type: str, returned: success}
     ssh_host_key: {description: "The guest's public SSH host key, V(null) if none was made here.", type: str, returned: success}
     config_drive:
       description: The config drive.
@@ -460,6 +529,8 @@ DEFINITION = ModuleDefinition(
             "elements": "dict",
             "options": disk_arguments(),
         },
+        "remove_unmanaged_disks": {"type": "bool", "default": False},
+        "iso": {"type": "str"},
         "networks": {
             "type": "list",
             "elements": "dict",

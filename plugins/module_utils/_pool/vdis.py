@@ -44,20 +44,31 @@ def create_vdi(
     return run_task(session, "VDI.create", record, asked=asked, show=show)
 
 
-def attach_vdi(session: Session, vm: str, vdi: str, *, position: int, bootable: bool, asked: str) -> str:
-    """Create the VBD that gives a VDI to a VM, without plugging it. Returns its reference."""
+def attach_vdi(
+    session: Session,
+    vm: str,
+    vdi: str,
+    *,
+    position: int,
+    bootable: bool,
+    asked: str,
+    other_config: t.Mapping[str, str] | None = None,
+    qos: tuple[str, t.Mapping[str, str]] = ("", {}),
+    cd: bool = False,
+) -> str:
+    """Create the VBD that gives a VDI to a VM, without plugging it. Returns its reference. ``qos``: XAPI's algorithm and its parameters."""
     record = {
         "VM": vm,
         "VDI": vdi,
         "userdevice": str(position),
         "bootable": bootable,
-        "mode": "RW",  # an HVM guest refuses a read-only disk
-        "type": "Disk",
+        "mode": "RO" if cd else "RW",  # an HVM guest refuses a read-only disk
+        "type": "CD" if cd else "Disk",
         "unpluggable": True,
         "empty": False,
-        "other_config": {"owner": "true"},
-        "qos_algorithm_type": "",
-        "qos_algorithm_params": {},
+        "other_config": {**({} if cd else {"owner": "true"}), **(other_config or {})},
+        "qos_algorithm_type": qos[0],
+        "qos_algorithm_params": qos[1],
     }
     ref: str = session.call("VBD.create", record, asked=asked)
     return ref

@@ -19,8 +19,10 @@ from .._plan import Change
 from . import marks
 from .bulk_reads import field_is, records_where
 from .config_drive import config_drive_image
-from .disks import ChangedDisk, NewDisk
+from .disk_apply import DiskPerformer, Target
+from .disks import ChangedDisk, NewDisk, RemovedDisk
 from .drive_plan import NewDrive, RemovedDrive
+from .iso_plan import ChangedCd
 from .nic_apply import NicPerformer
 from .nics import ChangedNic, NewNic
 from .power import REBOOT, SHUT_DOWN, PowerStep
@@ -30,10 +32,9 @@ from .sizes import rounded_to_vdi
 from .ssh_host_key import new_ssh_host_key
 from .tasks import Show, TaskTimeout, run_task
 from .upload import upload
-from .vdis import attach_vdi, create_vdi, destroy_vdi, gone_already
+from .vdis import attach_vdi, gone_already
 from .vm_facts import Disk, Nic, Observed, Remains, Template, Vm
 from .vm_keys import keys_of_clone
-from .vm_observe import vdi_name
 from .vm_plan import ChangedPool, ChangedVm, NewVm, RemovedVm
 from .vm_residence import Migration
 from .vm_settings import settings_calls, settings_of
@@ -55,7 +56,7 @@ class VmPerformer:
         self._spec = spec
         self._show = show
         self._pool = observed.pool
-        self._cloned_vdis: dict[str, str] = {}
+        self._disks = DiskPerformer(session, spec.owner, spec.name, show)
         self._nics = NicPerformer(session, show)
         self._use(observed.vm)
         self._performers: dict[type, t.Callable[[t.Any], None]] = {
@@ -66,9 +67,11 @@ class VmPerformer:
             Remains: self._remove_remains,
             PowerStep: self._take_power_step,
             Migration: self._migrate,
-            NewDisk: self._add_disk,
-            ChangedDisk: self._change_disk,
-            Disk: self._destroy_disk,
+            NewDisk: lambda new: self._disks.add(self._target, new),
+            ChangedDisk: lambda changed: self._disks.change(self._target, changed),
+            RemovedDisk: lambda removed: self._disks.remove(self._target, removed),
+            Disk: lambda disk: self._disks.destroy(disk.vdi),
+            ChangedCd: lambda changed: self._disks.change_cd(self._target, changed),
             NewNic: lambda new: self._nics.add(self._ref, new, running=self._running),
             ChangedNic: lambda changed: self._nics.change(changed, running=self._running),
             Nic: lambda nic: self._nics.remove(nic, running=self._running),
@@ -83,6 +86,10 @@ class VmPerformer:
         self._ref = vm.ref if vm and vm.ref else ""
         self._uuid = vm.uuid if vm and vm.uuid else ""
         self._running = vm is not None and vm.power_state == "running"
+
+    @property
+    def _target(self) -> Target:
+        return Target(self._ref, self._uuid, self._running)
 
     def _call(self, method: str, *arguments: t.Any, asked: str | None = None) -> t.Any:
         return self._session.call(method, *arguments, asked=asked)
@@ -101,7 +108,7 @@ class VmPerformer:
         self._call("VM.set_tags", self._ref, list(new.after.tags))
         self._call("VM.set_name_label", self._ref, spec.name)
         self._call("VM.set_name_description", self._ref, new.after.description)
-        self._claim_disks(new.after)
+        self._disks.claim_clones(self._target, new.after)
         if spec.networks is not None:
             for vif in record["VIFs"]:
                 self._call("VIF.destroy", vif, asked="remove an interface of the template")
@@ -129,39 +136,12 @@ class VmPerformer:
                 self._destroy_with_disks(other)
         return ref
 
-    def _claim_disks(self, after: Vm) -> None:
-        """Mark and name the disks that came with the clone. The plan knows them by position only.
-
-        A config drive among them was made for the VM that was cloned, and holds its secrets.
-        """
-        names = {disk.device: disk.name for disk in after.disks}
-        vbds = records_where(self._session, "VBD", field_is("VM", self._ref))
-        disks = [vbd for vbd in vbds.values() if vbd["type"] == "Disk" and not vbd["empty"]]
-        vdis = records_where(self._session, "VDI", field_is("_ref", *(vbd["VDI"] for vbd in disks)))
-        for vbd in disks:
-            present = vdis[vbd["VDI"]]["other_config"]
-            if marks.CONFIG_DRIVE in present and present.get(marks.VM) != self._uuid:
-                self._destroy_vdi(vbd["VDI"])  # its VBD goes with it; on its own nobody would know it again
-                continue
-            position = int(vbd["userdevice"]) if vbd["userdevice"].isdigit() else None
-            name = names.get(position) or f"disk{vbd['userdevice']}"
-            self._claim_disk(vbd["VDI"], name)
-            self._call("VDI.set_name_label", vbd["VDI"], vdi_name(self._spec.name, name))
-            self._cloned_vdis[name] = vbd["VDI"]
-
-    def _claim_disk(self, vdi: str, name: str) -> None:
-        others = marks.without_marks(self._call("VDI.get_other_config", vdi))
-        self._call("VDI.set_other_config", vdi, {**others, **self._disk_marks(name)}, asked=f"mark the disk {name!r}")
-
-    def _disk_marks(self, name: str) -> dict[str, str]:
-        return {**self._spec.owner.marks(), marks.VM: self._uuid, marks.DISK: name}
-
     def _change_vm(self, changed: ChangedVm) -> None:
         before, after = changed.before, changed.after
         if changed.adopted:
             for disk in before.disks:
                 if disk.vdi and not disk.shared and not disk.ours:
-                    self._claim_disk(disk.vdi, disk.name or f"disk{disk.device}")
+                    self._disks.claim(self._target, disk.vdi, disk.name or f"disk{disk.device}")
             for key, value in {**self._spec.owner.marks(), marks.VM: self._uuid}.items():
                 self._set_other_config(key, value)
         if before.tags != after.tags:
@@ -186,21 +166,21 @@ class VmPerformer:
     def _remove_vm(self, removed: RemovedVm) -> None:
         for disk in removed.vm.disks:
             if removed.vm.making and not disk.ours and not disk.shared and disk.vdi:
-                self._claim_disk(disk.vdi, disk.name or f"disk{disk.device}")
+                self._disks.claim(self._target, disk.vdi, disk.name or f"disk{disk.device}")
         self._run("VM.destroy", self._ref, asked=f"destroy {removed.vm.name!r}")
 
     def _remove_remains(self, remains: Remains) -> None:
         """The disks first: they carry no marks of their own, and are found through the VM record alone."""
         for disk in remains.disks:
             if disk.vdi and not disk.shared:
-                self._destroy_vdi(disk.vdi)
+                self._disks.destroy(disk.vdi)
         with gone_already():
             self._call("VM.destroy", remains.ref, asked=f"destroy {remains.name!r}")
 
     def _destroy_with_disks(self, ref: str) -> None:
         for vbd in records_where(self._session, "VBD", field_is("VM", ref)).values():
             if vbd["type"] == "Disk" and not vbd["empty"]:
-                self._destroy_vdi(vbd["VDI"])
+                self._disks.destroy(vbd["VDI"])
         self._call("VM.destroy", ref)
 
     # --- power
@@ -228,50 +208,6 @@ class VmPerformer:
                 self._run(f"VM.{_HARD[step]}", self._ref, asked=f"turn {self._spec.name!r} off")
         self._running = step.leads_to == "running"
 
-    # --- disks
-
-    def _add_disk(self, new: NewDisk) -> None:
-        name = new.spec.name
-        vdi = new.loose.vdi if new.loose else None
-        if vdi is None:
-            vdi = self._create_vdi(
-                name, new.repository.ref, new.size, new.spec.description or "", self._disk_marks(name)
-            )
-        vbd = self._attach(vdi, new.position, name)
-        if self._running:
-            self._run("VBD.plug", vbd, asked=f"plug the disk {name!r}")
-
-    def _create_vdi(self, name: str, repository: str, size: int, description: str, other_config: dict[str, str]) -> str:
-        return create_vdi(
-            self._session,
-            name=vdi_name(self._spec.name, name),
-            description=description,
-            repository=repository,
-            size=size,
-            other_config=other_config,
-            asked=f"create the disk {name!r}",
-            show=self._show,
-        )
-
-    def _attach(self, vdi: str, position: int, name: str) -> str:
-        asked = f"attach the disk {name!r}"
-        return attach_vdi(self._session, self._ref, vdi, position=position, bootable=False, asked=asked)
-
-    def _change_disk(self, changed: ChangedDisk) -> None:
-        name = changed.disk.name or ""
-        vdi = changed.disk.vdi or self._cloned_vdis[name]
-        if changed.size is not None:
-            self._run("VDI.resize", vdi, changed.size, asked=f"grow the disk {name!r}")
-        if changed.description is not None:
-            self._call("VDI.set_name_description", vdi, changed.description)
-
-    def _destroy_disk(self, disk: Disk) -> None:
-        if disk.vdi:
-            self._destroy_vdi(disk.vdi)
-
-    def _destroy_vdi(self, vdi: str) -> None:
-        destroy_vdi(self._session, vdi, self._show)
-
     # --- the config drive
 
     def _add_drive(self, new: NewDrive) -> None:
@@ -282,8 +218,8 @@ class VmPerformer:
         macs = {vif["other_config"].get(marks.NIC, f"nic{vif['device']}"): vif["MAC"] for vif in vifs}
         key = new_ssh_host_key() if new.ssh_host_key else None
         image = config_drive_image(new.spec, vm_uuid=self._uuid, hostname=self._spec.owner.host, macs=macs, key=key)
-        own = {**self._disk_marks(marks.CONFIG_DRIVE_DISK), marks.CONFIG_DRIVE: new.spec.sha256()}
-        vdi = self._create_vdi(marks.CONFIG_DRIVE_DISK, new.repository.ref, rounded_to_vdi(len(image)), "", own)
+        own = {**self._disks.marks(self._target, marks.CONFIG_DRIVE_DISK), marks.CONFIG_DRIVE: new.spec.sha256()}
+        vdi = self._disks.create(marks.CONFIG_DRIVE_DISK, new.repository.ref, rounded_to_vdi(len(image)), "", own)
         upload(
             self._session,
             vdi,
@@ -297,7 +233,8 @@ class VmPerformer:
         if key is not None:
             self._set_other_config(marks.SSH_HOST_KEY, key.public)
         self._call("VM.remove_from_other_config", self._ref, marks.CONFIG_DRIVE)
-        self._attach(vdi, new.position, marks.CONFIG_DRIVE_DISK)
+        asked = "attach the config drive"
+        attach_vdi(self._session, self._ref, vdi, position=new.position, bootable=False, asked=asked)
 
     def _remove_drive(self, removed: RemovedDrive) -> None:
         """First note on the VM what it has taken: from then on the same content is no change, wherever this is cut off."""
@@ -310,4 +247,4 @@ class VmPerformer:
             self._run("VBD.unplug", disk.vbd, asked="unplug the config drive")
         with gone_already():
             self._call("VBD.destroy", disk.vbd, asked="detach the config drive")
-        self._destroy_disk(disk)
+        self._disks.destroy(disk.vdi)

@@ -13,6 +13,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from . import marks
+from .disk_spec import NO_QOS, DiskQos
 from .pool_facts import Pool
 from .vm_settings import Settings
 
@@ -22,9 +23,9 @@ KEY_TO_BE_MADE = "to be made"
 
 @dataclass(frozen=True)
 class Disk:
-    """A disk of a VM, or one that an interrupted run left unattached (``vbd`` is None).
+    """A disk of a VM, or one that no VM holds (``vbd`` is None).
 
-    ``ours``: it carries our marks of this VM's owner. ``shared``: another VM holds it too.
+    ``ours``: it carries our marks of this VM's owner. ``shared``: another VM holds it too. ``keep``: it outlives its VM. ``label``: its VDI's name.
     """
 
     name: str | None
@@ -42,6 +43,8 @@ class Disk:
     shared: bool = False
     of_vm: str | None = None
     checksum: str | None = None
+    label: str = ""
+    qos: DiskQos = NO_QOS
 
     def is_drive_for_another(self, vm_uuid: str | None) -> bool:
         """Whether it is the clone of a config drive, which holds the secrets of the VM that it was made for."""
@@ -53,9 +56,34 @@ class Disk:
             "size": self.size,
             "sr": self.sr,
             "description": self.description,
+            "keep": self.keep,
+            "qos": None if self.qos == NO_QOS else self.qos.facts(),
             "device": self.device,
             "uuid": self.uuid,
         }
+
+
+@dataclass(frozen=True)
+class Existing:
+    """A VDI that the task names: a disk to attach, or an ISO. ``tenant`` is who marked it; ``sharable``: several VMs may hold it."""
+
+    name: str
+    uuid: str
+    disk: Disk
+    tenant: str | None = None
+    sharable: bool = False
+
+
+@dataclass(frozen=True)
+class Cd:
+    """The CD drive, and the ISO in it: None where it is empty."""
+
+    device: int | None
+    iso: Existing | None = None
+    vbd: str | None = None
+
+    def facts(self) -> dict[str, t.Any] | None:
+        return {"name": self.iso.name, "uuid": self.iso.uuid, "sr": self.iso.disk.sr} if self.iso else None
 
 
 @dataclass(frozen=True)
@@ -115,6 +143,7 @@ class Vm:
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
     drive: Drive = field(default_factory=Drive)
+    cd: Cd | None = None
     ssh_host_key: str | None = None
     host: str | None = None
     host_ref: str | None = None
@@ -152,6 +181,7 @@ class Vm:
             "tags": list(self.tags),
             "disks": [disk.facts() for disk in self.disks],
             "networks": [nic.facts() for nic in self.nics],
+            "iso": self.cd.facts() if self.cd else None,
             "ssh_host_key": None if self.ssh_host_key == KEY_TO_BE_MADE else self.ssh_host_key,
             "config_drive": {"state": self.drive.state, "sha256": self.drive.checksum},
         }
@@ -177,6 +207,7 @@ class Template:
     settings: Settings = field(default_factory=Settings)
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
+    cd: Cd | None = None
 
 
 @dataclass(frozen=True)
@@ -184,7 +215,7 @@ class Observed:
     """All that a plan for one VM looks at.
 
     ``adopting``: the VM is not marked as ours yet, and the spec allows to take it. ``half_made``: clones that an interrupted run did not
-    come to mark. ``loose_disks``: disks with our marks that no VM holds.
+    come to mark. ``loose_disks``: disks with our marks that no VM holds. ``existing``: disks and ``isos``: ISOs that the task may name.
     """
 
     pool: Pool
@@ -193,3 +224,5 @@ class Observed:
     template: Template | None = None
     half_made: tuple[Remains, ...] = ()
     loose_disks: tuple[Disk, ...] = ()
+    existing: tuple[Existing, ...] = ()
+    isos: tuple[Existing, ...] = ()

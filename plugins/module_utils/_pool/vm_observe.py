@@ -19,9 +19,10 @@ import typing as t
 
 from . import marks
 from .bulk_reads import POOL_CLASSES, Records, field_is, held_elsewhere, records_where, snapshot_of
+from .disk_spec import NO_QOS, DiskQos
 from .pool_facts import Pool, pool_from_records
 from .session import NULL_REF, Record, Session
-from .vm_facts import Disk, Drive, Nic, Observed, Remains, Vm
+from .vm_facts import Cd, Disk, Drive, Existing, Nic, Observed, Remains, Vm
 from .vm_identity import find_ours, find_to_adopt, is_half_made
 from .vm_settings import settings_of
 from .vm_source import read_source
@@ -57,7 +58,7 @@ def observe(session: Session, spec: VmSpec) -> Observed:
     snapshots = record["snapshots"] if removing and record is not None else []
     snapshot_vbds = records_where(session, "VBD", field_is("VM", *snapshots)) if snapshots else {}
     vdis = _read_vdis(session, spec, vbds, all_of_them=removing)
-    held_by_others = _held_by_others(session, spec.owner, pool, vdis, {**vbds, **snapshot_vbds})
+    held_by_others = _held_by_others(session, spec, pool, vdis, {**vbds, **snapshot_vbds})
     reader = VmReader(spec.owner, pool, vdis, held_by_others)
 
     vm = None
@@ -70,7 +71,16 @@ def observe(session: Session, spec: VmSpec) -> Observed:
     if vm is None and not removing:
         template = read_source(session, reader, spec)
     remains = tuple(reader.remains(other, each, vbds) for other, each in half_made.items())
-    return Observed(pool, vm, adopting and vm is not None, template, remains, tuple(reader.loose_disks()))
+    return Observed(
+        pool,
+        vm,
+        adopting and vm is not None,
+        template,
+        remains,
+        tuple(reader.loose_disks()),
+        _read_existing(session, reader, [disk.vdi for disk in spec.disks if disk.vdi and disk.wanted], disks=True),
+        _read_existing(session, reader, [spec.iso] if spec.iso else [], disks=False),
+    )
 
 
 def vdi_name(vm_name: str, disk_name: str) -> str:
@@ -88,19 +98,39 @@ def _read_vdis(session: Session, spec: VmSpec, vbds: Records, *, all_of_them: bo
         expression = 'field "managed" = "true"'
     else:
         refs = [vbd["VDI"] for vbd in vbds.values() if vbd["VDI"] != NULL_REF]
+        named = [*(disk.vdi for disk in spec.disks if disk.vdi), *([spec.iso] if spec.iso else [])]
         names = [vdi_name(spec.name, name) for name in (*(disk.name for disk in spec.disks), marks.CONFIG_DRIVE_DISK)]
         expression = (
             f"{field_is('_ref', *refs)} or {field_is('name__label', *names)}"
             if refs
             else field_is("name__label", *names)
         )
+        if named:
+            expression += f" or {field_is('name__label', *named)} or {field_is('uuid', *named)}"
     return records_where(session, "VDI", expression)
 
 
-def _held_by_others(session: Session, owner: marks.Owner, pool: Pool, vdis: Records, vbds: Records) -> frozenset[str]:
-    """Which of the VDIs that may be changed or destroyed another VM holds."""
+def _read_existing(session: Session, reader: VmReader, wanted: t.Iterable[str], *, disks: bool) -> tuple[Existing, ...]:
+    """The disks or ISOs that the task may mean; where one of them is none, all there are, for the error to name the near ones."""
+    found = tuple(reader.existing(disks=disks))
+    known = {text for each in found for text in (each.name, each.uuid)}
+    if known >= set(wanted):
+        return found
+    places = [repository.ref for repository in reader.pool.storage if repository.holds_disks == disks]
+    every = records_where(session, "VDI", field_is("SR", *places))
+    return tuple(VmReader(reader.owner, reader.pool, every).existing(disks=disks))
+
+
+def _held_by_others(session: Session, spec: VmSpec, pool: Pool, vdis: Records, vbds: Records) -> frozenset[str]:
+    """Which of the VDIs that may be attached, changed or destroyed another VM holds. Any number may hold an ISO."""
+    owner, libraries = spec.owner, {repository.ref for repository in pool.storage if not repository.holds_disks}
+    vdis = {ref: vdi for ref, vdi in vdis.items() if vdi["SR"] not in libraries}
     known = {vbd["VDI"] for vbd in vbds.values()}
-    concerned = {ref: vdi for ref, vdi in vdis.items() if ref in known or owner.owns(vdi["other_config"])}
+    wanted = {disk.vdi for disk in spec.disks if disk.vdi}
+    named = {ref for ref, vdi in vdis.items() if vdi["uuid"] in wanted or vdi["name_label"] in wanted}
+    concerned = {
+        ref: vdi for ref, vdi in vdis.items() if ref in known or owner.owns(vdi["other_config"]) or ref in named
+    }
     return held_elsewhere(session, pool, concerned, vbds)
 
 
@@ -157,6 +187,7 @@ class VmReader:
             disks=tuple(disk for disk in disks if disk is not drive_disk),
             nics=tuple(self.nics(vifs, guest.get("networks", {}) if record["power_state"] == "Running" else {})),
             drive=_drive(drive_disk, other_config),
+            cd=self.cd(own_vbds),
             ssh_host_key=other_config.get(marks.SSH_HOST_KEY),
             host=self.pool.hosts.get(record["resident_on"]),
             host_ref=record["resident_on"] if record["resident_on"] in self.pool.hosts else None,
@@ -191,6 +222,27 @@ class VmReader:
         root = next((disk for disk in found if disk.bootable and disk.name is None), None)
         return [_renamed(disk, marks.ROOT_DISK) if disk is root else disk for disk in found]
 
+    def cd(self, vbds: Records) -> Cd | None:
+        """The CD drive; of several the first that holds something, else the first."""
+        drives = [(ref, vbd) for ref, vbd in vbds.items() if vbd["type"] == "CD"]
+        if not drives:
+            return None
+        ref, vbd = min(drives, key=lambda drive: (drive[1]["empty"], _position(drive[1]["userdevice"]) or 0))
+        held = self.vdis.get(vbd["VDI"])
+        iso = None if vbd["empty"] or held is None else self._existing(vbd["VDI"], held)
+        return Cd(_position(vbd["userdevice"]), iso, ref)
+
+    def existing(self, *, disks: bool) -> t.Iterator[Existing]:
+        """The VDIs that a task may name: disks, or else ISOs."""
+        holders = {repository.ref for repository in self.pool.storage if repository.holds_disks == disks}
+        for ref, vdi in self.vdis.items():
+            if vdi["SR"] in holders and vdi["managed"] and not vdi["is_a_snapshot"]:
+                yield self._existing(ref, vdi)
+
+    def _existing(self, ref: str, vdi: Record) -> Existing:
+        tenant = vdi["other_config"].get(marks.TENANT)
+        return Existing(vdi["name_label"], vdi["uuid"], self._disk(vdi, ref, None, None), tenant, vdi["sharable"])
+
     def loose_disks(self) -> t.Iterator[Disk]:
         """Disks with our marks that no VM holds."""
         for ref, vdi in self.vdis.items():
@@ -202,7 +254,7 @@ class VmReader:
         other_config = vdi["other_config"]
         ours = self.owner.owns(other_config)
         return Disk(
-            name=other_config.get(marks.DISK) if ours or self._any_owner else None,
+            name=self._name_of(vdi, vbd),
             size=int(vdi["virtual_size"]),
             sr=self._sr_names.get(vdi["SR"], str(vdi["SR"])),
             description=vdi["name_description"],
@@ -217,7 +269,16 @@ class VmReader:
             shared=ref in self._held_by_others,
             of_vm=other_config.get(marks.VM),
             checksum=other_config.get(marks.CONFIG_DRIVE),
+            label=vdi["name_label"],
+            qos=_disk_qos(vbd),
         )
+
+    def _name_of(self, vdi: Record, vbd: Record | None) -> str | None:
+        """A disk's name: on its VDI if that is ours, on its VBD if it was attached as it was."""
+        named: str | None = None
+        if self._any_owner or self.owner.owns(vdi["other_config"]):
+            named = vdi["other_config"].get(marks.DISK)
+        return named or (vbd["other_config"].get(marks.DISK) if vbd else None)
 
     def nics(self, vifs: Records, reported: t.Mapping[str, str]) -> list[Nic]:
         """The interfaces in the order of the devices, with the addresses that the guest reports on each."""
@@ -248,6 +309,14 @@ def addresses_of(device: str, reported: t.Mapping[str, str]) -> tuple[str, ...]:
     keys = sorted(key for key in reported if re.fullmatch(rf"{device}/(ip|ipv4/\d+|ipv6/\d+)", key))
     found = dict.fromkeys(address for key in keys for address in reported[key].split() if _is_address(address))
     return tuple(sorted(found, key=lambda address: ":" in address))
+
+
+def _disk_qos(vbd: Record | None) -> DiskQos:
+    """How XAPI reads the parameters of ``ionice`` (xapi_xenops.ml)."""
+    if vbd is None or vbd["qos_algorithm_type"] != "ionice":
+        return NO_QOS
+    sched = vbd["qos_algorithm_params"].get("sched", "best-effort")
+    return DiskQos({"rt": "real-time"}.get(sched, sched), vbd["qos_algorithm_params"].get("class", "normal"))
 
 
 def _rate_limit(vif: Record) -> int | None:

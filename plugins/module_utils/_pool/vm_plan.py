@@ -16,6 +16,7 @@ from .._plan import Change, Plan
 from . import marks
 from .disks import plan_disks, refuse_full
 from .drive_plan import plan_drive
+from .iso_plan import plan_iso
 from .nics import plan_nics
 from .pool_facts import Pool
 from .power import START, SUSPEND, power_changes, power_steps, refuse_blocked, removal_steps, restart_steps
@@ -79,9 +80,15 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
         return _plan_absent(spec, observed)
     before, after = _own(spec, observed)
     vm = before if before is not None and not before.making else after
-    disks = plan_disks(spec, vm, observed.pool, observed.loose_disks)
+    disks = plan_disks(spec, vm, observed)
+    cd = plan_iso(spec, vm, disks.disks, observed)
     nics = plan_nics(spec, vm, observed.pool)
-    halt_for = [*settings_halt_for(vm.settings, after.settings, vm.power_state), *disks.halt_for, *nics.halt_for]
+    halt_for = [
+        *settings_halt_for(vm.settings, after.settings, vm.power_state),
+        *disks.halt_for,
+        *cd.halt_for,
+        *nics.halt_for,
+    ]
     halts_anyway = spec.state == "halted" or (spec.state == "restarted" and bool(halt_for))
     drive = plan_drive(spec, vm, disks.disks, observed.pool, will_halt=halts_anyway or bool(halt_for))
     halt_for += drive.halt_for
@@ -111,6 +118,7 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
         *([first] if first and not isinstance(first.payload, NewVm) else []),
         *_pool_changes(spec, observed),
         *disks.changes,
+        *cd.changes,
         *nics.changes,
         *drive.changes,
         *residence.before,
@@ -119,10 +127,12 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
     ]
     stopped = bool(down) or final != "running"
     host, host_ref = _host_then(vm, residence, final)
+    started = bool(down) or vm.power_state != "running"
     after = replace(
         after,
-        disks=disks.disks,
-        nics=_nics_then(nics.nics, final, stopped=stopped, started=bool(down) or vm.power_state != "running"),
+        disks=_plugged(disks.disks, final, started=started),
+        cd=cd.cd,
+        nics=_nics_then(nics.nics, final, stopped=stopped, started=started),
         drive=drive.drive,
         ssh_host_key=drive.ssh_host_key,
         power_state=final,
@@ -151,6 +161,10 @@ def _nics_then(nics: tuple[Nic, ...], final: str, *, stopped: bool, started: boo
     if stopped:
         nics = tuple(replace(nic, addresses=()) for nic in nics)
     return tuple(replace(nic, plugged=True) for nic in nics) if final == "running" and started else nics
+
+
+def _plugged(disks: tuple[Disk, ...], final: str, *, started: bool) -> tuple[Disk, ...]:
+    return tuple(replace(disk, plugged=True) for disk in disks) if final == "running" and started else disks
 
 
 def _own(spec: VmSpec, observed: Observed) -> tuple[Vm | None, Vm]:
@@ -225,7 +239,14 @@ def _from_template(spec: VmSpec, template: Template, pool: Pool) -> Vm:
     nics = (
         () if spec.networks is not None else tuple(replace(nic, vif=None, uuid=None, mac=None) for nic in template.nics)
     )
-    return Vm(spec.name, spec.owner, settings=settings_of_clone(template.settings), disks=disks, nics=nics)
+    return Vm(
+        spec.name,
+        spec.owner,
+        settings=settings_of_clone(template.settings),
+        disks=disks,
+        nics=nics,
+        cd=template.cd and replace(template.cd, vbd=None),
+    )
 
 
 def _own_after(spec: VmSpec, vm: Vm, pool: Pool) -> Vm:
@@ -342,7 +363,9 @@ def _rendered(changes: t.Sequence[Change], before: Vm | None, after: Vm | None, 
     for number, change in enumerate(changes):
         needs = change.needs or ((changes[number - 1].id,) if number else ())
         in_order.append(replace(change, needs=needs))
-    return Plan(tuple(in_order), _diffable(before, with_host), _diffable(after, with_host))
+    gone = [change.name for change in changes if change.id.startswith("loose:")]
+    unattached = {"unattached_disks": gone} if gone else {}
+    return Plan(tuple(in_order), {**_diffable(before, with_host), **unattached}, _diffable(after, with_host))
 
 
 def _diffable(vm: Vm | None, with_host: bool) -> dict[str, t.Any]:
@@ -352,6 +375,10 @@ def _diffable(vm: Vm | None, with_host: bool) -> dict[str, t.Any]:
     facts = vm.facts()
     for measured in ("addresses", "address", "uuid", *([] if with_host else ["host"])):
         facts.pop(measured)
+    if vm.power_state == "running":
+        for disk, shown_disk in zip(vm.disks, facts["disks"], strict=True):
+            if not disk.plugged:
+                shown_disk["plugged"] = False
     for nic, shown_nic in zip(vm.nics, facts["networks"], strict=True):
         shown_nic.pop("addresses")
         if vm.power_state == "running" and not nic.plugged:

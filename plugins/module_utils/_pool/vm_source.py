@@ -80,4 +80,5 @@ def _with_devices(session: Session, reader: VmReader, ref: str, record: Record) 
         settings=settings_of(record, {}, {}, reader.pool),
         disks=tuple(disk for disk in inside.disks(seen.get("vbd", {}).values()) if disk.checksum is None),
         nics=tuple(inside.nics(seen.get("vif", {}), {})),
+        cd=inside.cd(seen.get("vbd", {})),
     )

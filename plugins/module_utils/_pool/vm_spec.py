@@ -37,6 +37,8 @@ class VmSpec:
     settings: SettingsSpec = field(default_factory=SettingsSpec)
     sr: str | None = None
     disks: tuple[DiskSpec, ...] = ()
+    remove_unmanaged_disks: bool = False
+    iso: str | None = None
     networks: tuple[NicSpec, ...] | None = None
     planned_networks: tuple[str, ...] = ()
     drive: DriveSpec | None = None
@@ -71,6 +73,8 @@ def vm_spec(parameters: t.Mapping[str, t.Any]) -> VmSpec:
         settings=settings_spec(parameters),
         sr=parameters["sr"] or None,
         disks=disk_specs(parameters["disks"] or []),
+        remove_unmanaged_disks=_remove_unmanaged(parameters),
+        iso=_iso(parameters["iso"]),
         networks=None if parameters["networks"] is None else nic_specs(parameters["networks"]),
         planned_networks=tuple(parameters["planned_networks"]),
         drive=drive,
@@ -118,3 +122,14 @@ def _tags(values: t.Sequence[str]) -> tuple[str, ...]:
         if value.startswith(marks.TENANT_TAG):
             raise OptionError("tags", value, f"the tag {marks.TENANT_TAG}NAME is set by the option tenant")
     return tuple(values)
+
+
+def _remove_unmanaged(parameters: t.Mapping[str, t.Any]) -> bool:
+    if parameters["remove_unmanaged_disks"] and parameters["disks"] is None:
+        raise OptionError("remove_unmanaged_disks", True, "list the disks that stay in disks; an empty list is one")
+    return bool(parameters["remove_unmanaged_disks"])
+
+
+def _iso(value: str | None) -> str | None:
+    """An empty text asks for an empty drive; None for nothing."""
+    return value if not value else usable_name("iso", value)

@@ -119,12 +119,14 @@ VM: dict[str, t.Any] = {
             "config_drive",
             "tags",
             "wait_for",
+            "iso",
         ]
     ),
     "clone": "fast",
     "name": "shop",
     "tenant": "acme",
     "planned_networks": [],
+    "remove_unmanaged_disks": False,
     "ssh_host_key": False,
     "adopt": False,
     "allow_power_cycle": False,
@@ -132,7 +134,7 @@ VM: dict[str, t.Any] = {
     "shutdown_timeout": 10,
     "force": False,
 }
-DISK = {**dict.fromkeys(disk_arguments()), "name": "data", "size": "1GiB"}
+DISK = {**dict.fromkeys(disk_arguments()), "name": "data", "size": "1GiB", "state": "present"}
 NIC = {**dict.fromkeys(nic_arguments()), "network": "lan"}
 LOCKED = {**NIC, "locking_mode": "locked", "ipv4_allowed": ["192.0.2.1"]}
 DRIVE = {"user_data": "x", "meta_data": None, "network_config": None, "sr": None, "state": "present"}
@@ -173,6 +175,12 @@ OF_NETWORKS = dict.fromkeys(("mtu", "rate_limit", "locking_mode", "ipv4_allowed"
         ("disks", [DISK, DISK]),
         ("disks", [{**DISK, "size": "big"}]),
         ("disks", [{**DISK, "name": "config-drive"}]),
+        ("disks", [{**DISK, "name": "root", "state": "absent"}]),
+        ("disks", [{**DISK, "vdi": "old"}]),
+        ("disks", [{**DISK, "vdi": 'o"ld', "size": None}]),
+        ("disks", [{**DISK, "qos": {"sched": "idle", "class": "8"}}]),
+        ("remove_unmanaged_disks", True),
+        ("iso", 'a"b'),
         ("networks", [NIC, NIC]),
         ("networks", [{**NIC, "mac": "01:00:00:00:00:01"}]),
         ("networks", [{**NIC, "mac": "nonsense"}]),

@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import dataclasses
+import typing as t
 
 import pytest
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError, OptionError
 from ansible_collections.hardshell.xen.plugins.module_utils._pool import marks
-from ansible_collections.hardshell.xen.plugins.module_utils._pool.disk_spec import DiskSpec
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.disk_spec import NO_QOS, DiskQos, DiskSpec
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.disks import RemovedDisk
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.drive_spec import DriveSpec
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.nic_spec import NicSpec
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.pool_facts import (
@@ -28,6 +30,7 @@ from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_cpu import 
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_facts import (
     Disk,
     Drive,
+    Existing,
     Nic,
     Observed,
     Template,
@@ -60,6 +63,10 @@ TEMPLATE = Template(
     disks=(Disk("root", 2 * GIB, "local", device=0, bootable=True),),
     nics=(Nic(None, "front", "n1", device=0),),
 )
+ISOS = tuple(
+    Existing(name, f"uuid-{name}", Disk(None, GIB, "ISO library", vdi=name)) for name in ("rescue.iso", "tools.iso")
+)
+KEPT = Disk("data", 4 * GIB, "shared", uuid="kept", vdi="kept", ours=True, keep=True, of_vm="an earlier one")
 DRIVE_DISK = Disk("config-drive", 2 << 20, "local", device=8, vdi="drive", vbd="drive", ours=True)
 POWER = ("halted", "running", "paused", "suspended")
 
@@ -70,8 +77,12 @@ disk_specs = st.lists(
         DiskSpec,
         st.sampled_from(["root", "data", "logs"]),
         sizes,
-        st.sampled_from([None, "shared"]),
+        st.sampled_from([None, None, "local"]),
         st.sampled_from([None, "x"]),
+        vdi=st.none(),
+        keep=st.sampled_from([None, True, False]),
+        qos=st.sampled_from([None, NO_QOS, DiskQos("idle", "low")]),
+        wanted=st.sampled_from([True, True, False]),
     ),
     max_size=3,
     unique_by=lambda disk: disk.name,
@@ -165,6 +176,8 @@ specs = st.builds(
     template=st.just("debian"),
     settings=asked_settings,
     disks=disk_specs,
+    remove_unmanaged_disks=st.sampled_from([False, False, True]),
+    iso=st.sampled_from([None, "", "rescue.iso", "tools.iso"]),
     networks=st.one_of(st.none(), nic_specs),
     drive=st.one_of(st.none(), drives),
     ssh_host_key=st.booleans(),
@@ -173,11 +186,28 @@ specs = st.builds(
 )
 
 
+def observed(vm: Vm | None = None, **more: t.Any) -> Observed:
+    return Observed(POOL, vm, isos=ISOS, **more)
+
+
 @st.composite
 def vms(draw: st.DrawFn) -> Vm:
     disks = [Disk("root", 2 * GIB, "local", device=0, vdi="root", bootable=True, ours=True)]
     for position, name in enumerate(draw(st.sets(st.sampled_from(["data", "logs"]))), 1):
-        disks.append(Disk(name, draw(sizes), "local", device=position, vdi=name, vbd=name, ours=True))
+        disks.append(
+            Disk(
+                name,
+                draw(sizes),
+                "local",
+                device=position,
+                vdi=name,
+                vbd=name,
+                ours=draw(st.booleans()),
+                keep=draw(st.booleans()),
+                plugged=draw(st.booleans()),
+                qos=draw(st.sampled_from([NO_QOS, DiskQos("idle", "low")])),
+            )
+        )
     nics = tuple(
         Nic(
             name,
@@ -286,9 +316,11 @@ def test_a_running_vm_is_never_halted_unless_that_was_asked_for(spec: VmSpec, vm
 
 
 @given(specs, vms())
-def test_no_disk_ever_shrinks_or_goes(spec: VmSpec, vm: Vm) -> None:
+def test_no_disk_ever_shrinks_or_goes_unasked(spec: VmSpec, vm: Vm) -> None:
+    there = tuple(dataclasses.replace(disk, wanted=True) for disk in spec.disks)
+    present = dataclasses.replace(spec, disks=there, remove_unmanaged_disks=False)
     try:
-        after = plan_vm(spec, Observed(POOL, vm)).vm
+        after = plan_vm(present, observed(vm)).vm
     except HardshellError:
         return
     assert after is not None
@@ -296,6 +328,22 @@ def test_no_disk_ever_shrinks_or_goes(spec: VmSpec, vm: Vm) -> None:
         kept = after.disk(str(disk.name))
         assert kept is not None
         assert kept.size >= disk.size
+
+
+@given(specs, vms())
+def test_only_disks_that_were_made_here_and_are_not_kept_are_destroyed(spec: VmSpec, vm: Vm) -> None:
+    try:
+        plan = plan_vm(spec, observed(vm)).plan
+    except HardshellError:
+        return
+    for change in plan.changes:
+        if isinstance(change.payload, RemovedDisk) and not change.payload.stays:
+            disk = change.payload.disk
+            assert disk.ours
+            assert not disk.shared
+            assert not disk.bootable
+            (asked,) = [each for each in spec.disks if each.name == disk.name] or [None]
+            assert not disk.keep or (asked is not None and asked.keep is False)
 
 
 @given(vms(), st.booleans(), st.booleans(), st.booleans())
