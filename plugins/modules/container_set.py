@@ -73,6 +73,13 @@ options:
       - C(memory), C(memory_swap), C(memory_reservation), C(shm_size) are sizes such as C(512MiB) or C(2g) (binary units), C(cpus) a number of cores,
         C(cpu_shares) a weight, C(pids_limit) a number.
       - >-
+        C(blkio) is a mapping of C(weight) (10 to 1000), and of C(device_read_bps), C(device_write_bps), C(device_read_iops) and C(device_write_iops), each a
+        mapping of devices of the VM to a limit for a second, as C({device_write_bps: {/dev/xvdb: 10MiB}}). A limit that the VM's kernel cannot
+        keep fails the task.
+      - C(ipc_mode) is C(private), C(shareable), C(none) or C(host); C(pid_mode), C(uts_mode) and C(userns_mode) can be C(host). Asking for the VM's own
+        gives a warning. Unless told otherwise they are the engine's choice, and the container's own. C(userns_mode) matters on an engine that
+        maps users (C(userns-remap)) only.
+      - >-
         C(ulimits) is a mapping such as C({nofile: 1024}) or C({nofile: {soft: 1024, hard: 4096}}), C(sysctls) a mapping, C(devices) a list such as
         C(/dev/fuse:/dev/fuse:rw).
       - C(read_only) makes the root file system read-only.
@@ -81,7 +88,7 @@ options:
         what the usual images need to prepare their directories and then drop their rights, and not the rest of the engine's default.
         C(cap_drop) of C(ALL) leaves only what C(cap_add) names.
       - C(no_new_privileges) is true unless told otherwise. C(privileged) is false; asking for it gives a warning. C(security_opt) takes further
-        options such as C(seccomp=...).
+        options such as C(seccomp=...) and C(apparmor=...).
       - C(log) is a mapping of C(driver) and C(options).
     type: dict
   compose_file:
@@ -174,7 +181,7 @@ options:
       - V(start-first) replaces one member after another, each once its providers are. A member that publishes no fixed host port, writes to no volume or
         directory of the VM and holds no device is replaced without a gap. Its new container runs beside the old one until it is ready, then takes over its
         name, and then the old one is stopped; requests that the old one is working on at that moment are cut off. Any other is stopped before its
-        new container starts. The change's RV(changes[].reason) says which it is, and why.
+        new container starts. The change's C(reason) says which it is, and why.
         A member without a gap is seen with O(network=per-link) only, where the name by which consumers know it can be given last.
       - The old containers are kept until all of the new set is ready, either way, and brought back when a member fails.
     type: str
@@ -325,7 +332,8 @@ container_set:
       type: str
     members:
       description:
-        - The members by name. What only the engine can know of a container that check mode has not made (C(id), C(addresses)) is empty.
+        - The members by name. C(image_digest) is empty for an image that came from no registry; C(seconds) is how long a member that was started took to be
+          ready. What only the engine can know of a container that check mode has not made (C(id), C(addresses)) is empty.
       type: dict
       sample:
         web:
@@ -333,6 +341,7 @@ container_set:
           container: shop_web
           image: shop-web:1.4
           image_id: sha256:9b1d...
+          image_digest: sha256:0c2f...
           state: running
           health: healthy
           addresses: {shop_web: 172.18.0.2}

@@ -14,6 +14,7 @@ author:
   - hardshell.xen contributors (@hardshell)
 description:
   - Reads the container sets of one Docker Engine, their members, links, health, ports and images. Changes nothing.
+  - What a definition would change is told by M(hardshell.xen.container_set) with C(check_mode) and C(diff).
 extends_documentation_fragment:
   - hardshell.xen.docker
   - hardshell.xen.attributes.info
@@ -28,6 +29,11 @@ options:
     description:
       - Only sets of this tenant.
     type: str
+  usage:
+    description:
+      - Tell also what each running member uses at this moment. This costs the engine one more request for each.
+    type: bool
+    default: false
 seealso:
   - module: hardshell.xen.container_set
 """
@@ -43,11 +49,29 @@ EXAMPLES = r"""
     msg: >-
       {{ engine.container_sets | map(attribute='members') | map('dict2items') | flatten
       | rejectattr('value.health', 'in', ['healthy', 'none']) | map(attribute='key') }}
+
+- name: See what the members use
+  hardshell.xen.container_set_info:
+    docker_host: ssh://root@10.0.210.11
+    usage: true
+
+- name: See what a new definition would change
+  hardshell.xen.container_set:
+    docker_host: ssh://root@10.0.210.11
+    tenant: acme
+    name: shop
+    compose_file: [shop/compose.yaml]
+  check_mode: true
+  diff: true
 """
 
 RETURN = r"""
 container_sets:
-  description: The sets, by name. Each entry has the keys of RV(hardshell.xen.container_set#module:container_set).
+  description:
+    - The sets, by name. Each entry has the keys of RV(hardshell.xen.container_set#module:container_set).
+    - With O(usage=true) each member has C(usage) too, empty for one that does not run. C(cpu_seconds) since the container was started,
+      C(memory) in bytes without what the kernel can drop at once, C(pids), and the bytes moved since the start, C(network_received), C(network_sent),
+      C(disk_read) and C(disk_written).
   returned: success
   type: list
   elements: dict
@@ -63,7 +87,7 @@ def run(parameters: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
     from ansible_collections.hardshell.xen.plugins.module_utils._engine.report import report_sets
 
     with connect(parameters, warn=context.warn) as engine:
-        sets = report_sets(engine, name=parameters["name"], tenant=parameters["tenant"])
+        sets = report_sets(engine, name=parameters["name"], tenant=parameters["tenant"], usage=parameters["usage"])
     return {"changed": False, "container_sets": sets}
 
 
@@ -72,6 +96,7 @@ DEFINITION = ModuleDefinition(
         **TRANSPORT_ARGUMENTS,
         "name": {"type": "str"},
         "tenant": {"type": "str"},
+        "usage": {"type": "bool", "default": False},
     },
     run=run,
 )

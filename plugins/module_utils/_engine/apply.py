@@ -13,6 +13,8 @@ import threading
 import time
 import typing as t
 
+from .._errors import HardshellError
+from .._module import silent
 from .._plan import Change, Plan, carry_out
 from . import files, names, options
 from .api import Engine, EngineError
@@ -39,6 +41,7 @@ class Applier:
         self.deadline = deadline
         self.seconds: dict[str, float] = {}
         self.engine_warnings: list[str] = []
+        self._progress: t.Callable[[str], None] = silent
         self._slots = threading.BoundedSemaphore(WRITERS)
         self._performers: dict[tuple[str, str], t.Callable[[Change], None]] = {
             ("remove leftover", "container"): self._remove_leftover,
@@ -63,6 +66,7 @@ class Applier:
 
     def carry_out(self, steps: Plan, progress: t.Callable[[str], None]) -> None:
         """Carry out all steps. Raises ApplyError; nothing is taken back here."""
+        self._progress = progress
         waits = sum(step.action in ("start", "watch") for step in steps.changes)
         with Watch(self.engine, self.spec.name) as self.watch:
             carry_out(steps, self._perform, workers=WRITERS + waits, progress=progress)
@@ -77,6 +81,7 @@ class Applier:
                 perform(step)
         if step.action == "start":
             self.seconds[step.name] = time.monotonic() - began
+            self._progress(f"{step.name} is ready after {self.seconds[step.name]:.1f} s")
 
     def _labels(self) -> dict[str, str]:
         return {names.SET: self.spec.name, names.TENANT: self.spec.tenant}
@@ -101,7 +106,11 @@ class Applier:
         name = names.container_name(self.spec.name, wanted.spec.name) + names.STAGED
         body = self._create_body(wanted, known=_work(step).order != BESIDE)
         answer = self.engine.post("/containers/create", body, name=name)
-        self.engine_warnings += [f"{wanted.spec.name}: {warning}" for warning in answer.get("Warnings") or []]
+        for warning in answer.get("Warnings") or []:
+            if "Block I/O" in warning:
+                # The engine makes the container without the limit. Better none than one that is thought to be limited.
+                raise HardshellError(f"containers.{wanted.spec.name}.blkio: the engine cannot limit it so: {warning}")
+            self.engine_warnings.append(f"{wanted.spec.name}: {warning}")
         if wanted.spec.files:
             self.engine.unpack(name, "/", files.archive(wanted.spec.files))
         for network, attachment in wanted.attachments.items():

@@ -87,9 +87,9 @@ def _announced_members(
     changed = {change.name for change in whole.changes if change.kind == "container"}
     current = observed.current()
     return {
-        name: predict(member, names.container_name(spec.name, name))
+        name: predict(member, observed.images, names.container_name(spec.name, name))
         if name in changed or name not in current
-        else report_container(current[name])
+        else report_container(current[name], observed.images)
         for name, member in wanted.items()
     }
 
@@ -107,7 +107,7 @@ def _apply(
         context.warn(warning)
     now = observe(engine, spec.name)
     return {
-        name: report_container(container, applier.seconds.get(name))
+        name: report_container(container, now.images, applier.seconds.get(name))
         for name, container in sorted(now.current().items())
         if spec.present
     }

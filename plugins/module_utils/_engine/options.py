@@ -224,9 +224,10 @@ def _send_capabilities(body: JSON, value: tuple[str, ...]) -> None:
 
 
 def _read_security(inspect: JSON) -> tuple[str, ...]:
-    found = set(inspect["HostConfig"].get("SecurityOpt") or [])
-    if inspect["HostConfig"].get("Privileged"):
-        # The engine adds it to every privileged container.
+    host = inspect["HostConfig"]
+    found = set(host.get("SecurityOpt") or [])
+    if host.get("Privileged") or "host" in (host.get("IpcMode"), host.get("PidMode")):
+        # The engine adds it to every container that is privileged, or in one of these namespaces of its machine.
         found.discard("label=disable")
     plain = {
         NO_NEW_PRIVILEGES if item in (f"{NO_NEW_PRIVILEGES}:true", f"{NO_NEW_PRIVILEGES}=true") else item
@@ -253,6 +254,29 @@ def _send_devices(body: JSON, value: tuple[tuple[str, str, str], ...]) -> None:
     body["HostConfig"]["Devices"] = [
         {"PathOnHost": outer, "PathInContainer": inner, "CgroupPermissions": access} for outer, inner, access in value
     ]
+
+
+_BLKIO = {
+    "device_read_bps": "BlkioDeviceReadBps",
+    "device_write_bps": "BlkioDeviceWriteBps",
+    "device_read_iops": "BlkioDeviceReadIOps",
+    "device_write_iops": "BlkioDeviceWriteIOps",
+}
+
+
+def _read_blkio(inspect: JSON) -> dict[str, t.Any]:
+    """The limits that there are: ``weight`` a number, the others by device."""
+    host = inspect["HostConfig"]
+    found = {name: {item["Path"]: item["Rate"] for item in host.get(key) or []} for name, key in _BLKIO.items()}
+    return {name: value for name, value in {"weight": host.get("BlkioWeight"), **found}.items() if value}
+
+
+def _send_blkio(body: JSON, value: dict[str, t.Any]) -> None:
+    for name, limit in value.items():
+        if name == "weight":
+            body["HostConfig"]["BlkioWeight"] = limit
+        else:
+            body["HostConfig"][_BLKIO[name]] = [{"Path": path, "Rate": rate} for path, rate in sorted(limit.items())]
 
 
 def _read_files(inspect: JSON) -> dict[str, str]:
@@ -394,6 +418,11 @@ OPTIONS: tuple[Option, ...] = (
         "sysctls", lambda inspect: inspect["HostConfig"].get("Sysctls") or {}, _host("Sysctls"), parsers.sysctls, {}
     ),
     Option("devices", _read_devices, _send_devices, parsers.devices, ()),
+    Option("blkio", _read_blkio, _send_blkio, parsers.blkio, {}),
+    _plain("ipc_mode", "IpcMode", parsers.one_of("private", "shareable", "none", "host"), ENGINE_DEFAULT),
+    _plain("pid_mode", "PidMode", parsers.one_of("host"), ""),
+    _plain("uts_mode", "UTSMode", parsers.one_of("host"), ""),
+    _plain("userns_mode", "UsernsMode", parsers.one_of("host"), ""),
     _plain("read_only", "ReadonlyRootfs", parsers.boolean, False),
     _plain("privileged", "Privileged", parsers.boolean, False),
     Option("capabilities", _read_capabilities, _send_capabilities, default=effective_capabilities((), ())),

@@ -57,6 +57,15 @@ def text(option: str, value: t.Any) -> str:
     return str(value)
 
 
+def one_of(*choices: str) -> Parser:
+    def parse(option: str, value: t.Any) -> str:
+        if value not in choices:
+            raise OptionError(option, value, f"write {' or '.join(choices)}")
+        return str(value)
+
+    return parse
+
+
 def words(option: str, value: t.Any) -> tuple[str, ...]:
     """A command line: a list, or a string split as a shell would."""
     if isinstance(value, str):
@@ -245,6 +254,23 @@ def devices(option: str, value: t.Any) -> tuple[tuple[str, str, str], ...]:
             raise OptionError(f"{option}[{index}]", item, "write a device such as /dev/fuse or /dev/fuse:/dev/fuse:rw")
         found.append((outer, inner, access))
     return tuple(sorted(found))
+
+
+def blkio(option: str, value: t.Any) -> dict[str, t.Any]:
+    """A weight, and limits by device of the VM: bytes a second, operations a second."""
+    limits: dict[str, t.Any] = {}
+    for key, item in known_keys(
+        option, value, ("weight", "device_read_bps", "device_write_bps", "device_read_iops", "device_write_iops")
+    ).items():
+        if key == "weight":
+            limits[key] = integer(10, 1000)(f"{option}.{key}", item)
+            continue
+        rate = parse_size if key.endswith("bps") else integer(1)
+        for path, limit in mapping(f"{option}.{key}", item).items():
+            if not path.startswith("/dev/"):
+                raise OptionError(f"{option}.{key}.{path}", path, "write a device of the VM such as /dev/xvdb")
+            limits.setdefault(key, {})[path] = rate(f"{option}.{key}.{path}", limit)
+    return limits
 
 
 def extra_hosts(option: str, value: t.Any) -> tuple[str, ...]:

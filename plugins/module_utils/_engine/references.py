@@ -62,14 +62,22 @@ class Images:
 
     def __init__(self, listed: t.Iterable[t.Mapping[str, t.Any]]) -> None:
         self._ids: dict[Reference, str] = {}
+        self._digests: dict[str, dict[str, str]] = {}
         for image in listed:
             self._ids[Reference(id=image["Id"])] = image["Id"]
             for name in [*(image.get("RepoTags") or []), *(image.get("RepoDigests") or [])]:
                 if "<none>" not in name:
-                    self._ids[parse_reference("image", name)] = image["Id"]
+                    reference = parse_reference("image", name)
+                    self._ids[reference] = image["Id"]
+                    if reference.digest:
+                        self._digests.setdefault(image["Id"], {})[reference.name] = reference.digest
 
     def id_of(self, reference: Reference) -> str | None:
         return self._ids.get(reference)
+
+    def digest_of(self, image_id: str, reference: Reference) -> str:
+        """The digest under which the image's registry knows it; empty for one that came from no registry."""
+        return self._digests.get(image_id, {}).get(reference.name, "")
 
     def with_image(self, reference: Reference, image_id: str) -> Images:
         """The images as they will be once ``reference`` names ``image_id``."""

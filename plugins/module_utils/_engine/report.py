@@ -16,17 +16,20 @@ from .mounts import Mount
 from .observe import Container, Observed, observe
 from .options import ENGINE_DEFAULT
 from .plan import Wanted
+from .references import Images, parse_reference
 from .spec import SetSpec
+from .usage import read_usages
 
 JSON = dict[str, t.Any]
 
 
-def report_container(container: Container, seconds: float | None = None) -> JSON:
+def report_container(container: Container, images: Images, seconds: float | None = None) -> JSON:
     found = {
         "id": container.id,
         "container": container.name,
         "image": container.image,
         "image_id": container.image_id,
+        "image_digest": images.digest_of(container.image_id, parse_reference("image", container.image)),
         "state": container.state,
         "health": container.health,
         "exit_code": container.exit_code,
@@ -41,13 +44,14 @@ def report_container(container: Container, seconds: float | None = None) -> JSON
     return found
 
 
-def predict(wanted: Wanted, container_name: str) -> JSON:
+def predict(wanted: Wanted, images: Images, container_name: str) -> JSON:
     """A member as check mode announces it: what only the engine can know is empty."""
     return {
         "id": "",
         "container": container_name,
         "image": wanted.spec.image,
         "image_id": wanted.image.id,
+        "image_digest": images.digest_of(wanted.image.id, wanted.spec.reference),
         "state": "exited" if wanted.values["one_shot"] else "running",
         "health": "healthy" if wanted.values["healthcheck"] and not wanted.values["one_shot"] else "none",
         "exit_code": 0,
@@ -84,12 +88,18 @@ def report_set(spec: SetSpec, members: t.Mapping[str, JSON]) -> JSON:
     }
 
 
-def report_sets(engine: Engine, name: str | None, tenant: str | None) -> list[JSON]:
-    """Every set of the engine, narrowed by name and tenant."""
+def report_sets(engine: Engine, name: str | None, tenant: str | None, *, usage: bool = False) -> list[JSON]:
+    """Every set of the engine, narrowed by name and tenant. ``usage`` costs one more request for each running member."""
     listed = engine.get("/containers/json", all=1)
     found = sorted({label for item in listed if (label := (item.get("Labels") or {}).get("hardshell.set"))})
     sets = (_read_set(set_name, observe(engine, set_name)) for set_name in found if name in (None, set_name))
-    return [item for item in sets if tenant in (None, item["tenant"])]
+    chosen = [item for item in sets if tenant in (None, item["tenant"])]
+    if usage:
+        members = [member for item in chosen for member in item["members"].values()]
+        used = read_usages(engine, (member["id"] for member in members if member["state"] == "running"))
+        for member in members:
+            member["usage"] = used.get(member["id"], {})
+    return chosen
 
 
 def _read_set(set_name: str, observed: Observed) -> JSON:
@@ -100,7 +110,9 @@ def _read_set(set_name: str, observed: Observed) -> JSON:
         "state": "present",
         "network": _network_kind(set_name, current),
         "fate": names.told_fate(next((container.fate for container in current.values()), names.INDEPENDENT)),
-        "members": {member: report_container(container) for member, container in sorted(current.items())},
+        "members": {
+            member: report_container(container, observed.images) for member, container in sorted(current.items())
+        },
         "leftovers": [container.name for container in observed.containers if container.staged or container.retired],
     }
 

@@ -319,6 +319,11 @@ def _warnings(members: t.Mapping[str, MemberSpec]) -> tuple[str, ...]:
     for member in members.values():
         if member.asked.get("privileged"):
             found.append(f"containers.{member.name}: a privileged container is not kept apart from its VM")
+        for mode in ("ipc_mode", "pid_mode", "uts_mode", "userns_mode"):
+            if member.asked.get(mode) == "host":
+                found.append(
+                    f"containers.{member.name}.{mode}: it is the VM's own, so the container is not kept apart from its VM"
+                )
         if any(mount.source in ENGINE_SOCKETS for mount in member.asked.get("volumes", ())):
             found.append(f"containers.{member.name}: holding the engine's socket, it owns the VM")
     return tuple(found)

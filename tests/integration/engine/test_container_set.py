@@ -201,6 +201,9 @@ def test_options_that_are_dropped_are_reverted(engine: Engine) -> None:
         "ports": ["127.0.0.1:9000-9001:90-91/udp", "80"],
         "security_opt": ["seccomp=unconfined"],
         "oom_score_adj": 10,
+        "ipc_mode": "none",
+        "pid_mode": "host",
+        "userns_mode": "host",
     }
     check_then_run(engine, {"one": {"image": "box:1", **full}})
     reverted = check_then_run(engine, {"one": {"image": "box:1"}})
@@ -238,6 +241,40 @@ def test_recreate_never_refuses_and_always_replaces(engine: Engine) -> None:
         engine.deploy(shop(web={"environment": {"A": "1"}}), recreate="never")
     always = engine.deploy(shop(), recreate="always")
     assert set(always.actions) == {("replace", "container", name) for name in SHOP}
+
+
+def test_a_limit_that_the_kernel_cannot_keep_is_refused_before_anything_stops(engine: Engine) -> None:
+    engine.deploy(shop())
+    running = engine.daemon.running()
+    limited = shop(web={"blkio": {"weight": 300, "device_write_bps": {"/dev/no-such-disk": "1MiB"}}})
+    with pytest.raises(HardshellError, match=r"containers\.web\.blkio|no-such-disk"):
+        engine.deploy(limited)
+    assert engine.daemon.running() == running
+
+
+def test_what_is_the_vms_own_is_warned_of(engine: Engine) -> None:
+    done = engine.deploy({"one": {"image": "box:1", "uts_mode": "host"}}, check=True)
+    assert done.warnings == [
+        "containers.one.uts_mode: it is the VM's own, so the container is not kept apart from its VM"
+    ]
+
+
+def test_a_run_says_what_becomes_ready_and_when(engine: Engine) -> None:
+    made = engine.deploy(shop())
+    ready = [line.split(" is ready after ")[0] for line in made.said if " is ready after " in line]
+    assert ready.index("db") < ready.index("api") < ready.index("web")
+    assert all(member["seconds"] > 0 for member in made.members.values())
+
+
+def test_info_tells_what_running_members_use(engine: Engine) -> None:
+    engine.deploy({"one": {"image": "box:1"}, "once": {"image": "box:1", "one_shot": True, "command": "true"}})
+    members = engine.info(usage=True)[0]["members"]
+    used = members["one"]["usage"]
+    assert used["memory"] > 0
+    assert used["cpu_seconds"] > 0
+    assert used["pids"] == 1
+    assert members["once"]["usage"] == {}
+    assert "usage" not in engine.info()[0]["members"]["one"]
 
 
 def test_info_tells_every_set(engine: Engine) -> None:

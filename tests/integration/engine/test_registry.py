@@ -88,6 +88,7 @@ def test_an_image_is_pulled_with_the_credentials_of_the_task(forgotten: Engine) 
     done = forgotten.deploy(definition, **options)
     assert done.actions == announced.actions
     assert "shop_web" in forgotten.daemon.running()
+    assert done.members["web"]["image_digest"] == announced.result["changes"][0]["after"]["digest"]
     assert not forgotten.deploy(definition, **{**options, "pull": "always"}).changed
     assert PASSWORD not in f"{done.result}{done.said}{done.warnings}{forgotten.daemon.inspect('shop_web')}"
 

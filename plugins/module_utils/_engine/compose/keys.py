@@ -62,7 +62,14 @@ _HEALTHCHECK: dict[str, Answer] = {
 SERVICE: dict[str, Answer] = {
     "annotations": Refused("container_set does not set annotations; write labels"),
     "attach": WithoutEffect("it is about what the compose program shows while it runs"),
-    "blkio_config": Refused("container_set does not limit block I/O"),
+    "blkio_config": Supported("`blkio`"),
+    "blkio_config.weight": Supported(),
+    "blkio_config.weight_device": Refused("write weight, or limit the device"),
+    **{
+        f"blkio_config.device_{what}{part}": Supported()
+        for what in ("read_bps", "read_iops", "write_bps", "write_iops")
+        for part in ("", "[].path", "[].rate")
+    },
     "build": Refused(_BUILD),
     "cap_add": Supported("`cap_add`, on top of what the collection leaves a container"),
     "cap_drop": Supported("`cap_drop`"),
@@ -148,7 +155,7 @@ SERVICE: dict[str, Answer] = {
     "hostname": Supported("`hostname`"),
     "image": Supported("`image`"),
     "init": Supported("`init`"),
-    "ipc": Refused(_NAMESPACE, unless=("private",)),
+    "ipc": Supported("`ipc_mode`; not that of another service"),
     "isolation": Refused("it is for Windows"),
     "label_file": Supported("`labels`; read on the controller"),
     "labels": Supported("`labels`"),
@@ -175,7 +182,7 @@ SERVICE: dict[str, Answer] = {
     "networks.*.priority": WithoutEffect("it decides where a `mac_address` of the service goes, and there is none"),
     "oom_kill_disable": Refused("a container that nothing may end can halt its VM; set mem_limit", unless=("false",)),
     "oom_score_adj": Supported("`oom_score_adj`"),
-    "pid": Refused(_NAMESPACE),
+    "pid": Supported("`pid_mode`; `host` with a warning, not that of another service"),
     "pids_limit": Supported("`pids_limit`; -1 and 0 are no limit"),
     "platform": Refused("the image's only platform, or the VM's, is taken: name the image by the digest for it"),
     "ports": Supported("`ports`; the range of host ports is as long as that of the container's"),
@@ -214,8 +221,8 @@ SERVICE: dict[str, Answer] = {
     "ulimits.*.soft": Supported(),
     "use_api_socket": Refused("whoever holds the engine's socket owns the VM", unless=("false",)),
     "user": Supported("`user`"),
-    "userns_mode": Refused("the engine's own setting holds"),
-    "uts": Refused(_NAMESPACE),
+    "userns_mode": Supported("`userns_mode`; `host` with a warning"),
+    "uts": Supported("`uts_mode`; `host` with a warning"),
     "volumes": Supported("`volumes`, and `tmpfs` for that type; see Volumes"),
     "volumes[].bind": Supported(),
     "volumes[].bind.create_host_path": Refused("the engine makes a directory that is missing", unless=("true",)),

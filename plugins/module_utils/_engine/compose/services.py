@@ -38,11 +38,13 @@ _RENAMED = {
     "group_add": "group_add",
     "hostname": "hostname",
     "init": "init",
+    "ipc": "ipc_mode",
     "logging": "log",
     "mem_limit": "memory",
     "mem_reservation": "memory_reservation",
     "memswap_limit": "memory_swap",
     "oom_score_adj": "oom_score_adj",
+    "pid": "pid_mode",
     "pids_limit": "pids_limit",
     "privileged": "privileged",
     "read_only": "read_only",
@@ -55,6 +57,8 @@ _RENAMED = {
     "tty": "tty",
     "ulimits": "ulimits",
     "user": "user",
+    "userns_mode": "userns_mode",
+    "uts": "uts_mode",
     "working_dir": "working_dir",
 }
 # What an option of a container is called in a Compose file, where that is not the same.
@@ -105,6 +109,7 @@ class Services:
         _add(found, "environment", f"{path}.environment", self._environment(path, given))
         _add(found, "labels", f"{path}.labels", self._labels(path, given))
         _add(found, "healthcheck", f"{path}.healthcheck", _healthcheck(path, given.get("healthcheck") or {}))
+        _add(found, "blkio", f"{path}.blkio_config", _blkio(path, given.get("blkio_config") or {}))
         _add(found, "devices", f"{path}.devices", _devices(path, given.get("devices") or []))
         _add(found, "extra_hosts", f"{path}.extra_hosts", _extra_hosts(path, given.get("extra_hosts") or []))
         for key in ("cap_add", "cap_drop"):
@@ -256,6 +261,22 @@ def _healthcheck(path: str, given: JSON) -> JSON:
     if not found.get("test", True):
         del found["test"]
     return found
+
+
+def _blkio(path: str, given: JSON) -> JSON:
+    found: JSON = {}
+    for key, item in given.items():
+        if key == "weight":
+            found[key] = item
+        elif item:
+            found[key] = {}
+            for index, limit in enumerate(item):
+                option = f"{path}.blkio_config.{key}[{index}]"
+                for name in ("path", "rate"):
+                    if limit.get(name) is None:
+                        raise OptionError(f"{option}.{name}", None, "say the device and its limit for a second")
+                found[key][str(limit["path"])] = limit["rate"]
+    return {key: item for key, item in found.items() if item is not None and str(item) != "0"}
 
 
 def _devices(path: str, given: list[t.Any]) -> list[str]:

@@ -77,6 +77,22 @@ PLAIN = {"image": "redis:7", "restart": "no"}
 
 # What a service says, and what its container says for it.
 SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
+    "blkio_config": [({"blkio_config": {"weight": 300}}, {"blkio": {"weight": 300}}), ({"blkio_config": None}, {})],
+    "blkio_config.weight": [({"blkio_config": {"weight": 10}}, {"blkio": {"weight": 10}})],
+    **{
+        f"blkio_config.device_{what}{part}": [
+            (
+                {"blkio_config": {f"device_{what}": [{"path": "/dev/sda", "rate": rate}]}},
+                {"blkio": {f"device_{what}": {"/dev/sda": rate}}},
+            )
+        ]
+        for what, rate in (("read_bps", "12mb"), ("read_iops", 120), ("write_bps", "1024k"), ("write_iops", 30))
+        for part in ("", "[].path", "[].rate")
+    },
+    "ipc": [({"ipc": "shareable"}, {"ipc_mode": "shareable"}), ({"ipc": "host"}, {"ipc_mode": "host"})],
+    "pid": [({"pid": "host"}, {"pid_mode": "host"})],
+    "uts": [({"uts": "host"}, {"uts_mode": "host"})],
+    "userns_mode": [({"userns_mode": "host"}, {"userns_mode": "host"})],
     "cap_add": [({"cap_add": ["NET_ADMIN"]}, {"cap_add": ["NET_ADMIN"]})],
     "cap_drop": [({"cap_drop": ["ALL"]}, {"cap_drop": ["ALL"]})],
     "command": [
@@ -440,6 +456,8 @@ def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
         ({"command": []}, r"command: \[\] .*say the entrypoint too"),
         ({"entrypoint": 3}, "entrypoint: 3"),
         ({"depends_on": {"db": {"condition": "service_done"}}}, r"depends_on\.db\.condition: "),
+        ({"ipc": "service:db"}, "ipc: 'service:db'"),
+        ({"blkio_config": {"device_read_bps": [{"path": "/dev/sda"}]}}, r"blkio_config\.device_read_bps\[0\]\.rate: "),
         ({"depends_on": ["mqq"]}, r"depends_on\.mqq: .*did you mean 'mq'"),
         ({"depends_on": ["web"]}, r"depends_on\.web: .*does not depend on itself"),
         ({"links": ["dbx:y"]}, r"links\[0\]: .*did you mean 'db'"),
