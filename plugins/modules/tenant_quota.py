@@ -86,8 +86,16 @@ options:
       template:
         description: Name or UUID of the template of a new VM, whose disks count.
         type: str
+      source:
+        description: Name or UUID of the VM or snapshot that a new VM is made from.
+        type: str
+      clone:
+        description: How the disks of a new VM are made. V(full) copies take space in their storage repository at once.
+        type: str
+        choices: [fast, full]
+        default: fast
       sr:
-        description: Name or UUID of the storage repository for new disks. Defaults to the pool's default SR.
+        description: Name or UUID of the storage repository for new disks and full copies. Defaults to the pool's default SR.
         type: str
       disks:
         description: Its disks by name. A disk that it has and that is not listed stays, and counts.
@@ -117,7 +125,8 @@ seealso:
 notes:
   - What the pool has free is the memory of its hosts with all VMs at the least of their range, and the space of storage repositories that nothing
     is written to yet. Memory is refused where no way to spread the VMs can be enough. What XAPI takes for itself with each new VM is not counted.
-  - New disks and the growth of disks count in full against their storage repository. The disks of a template do not, since clones share them.
+  - New disks, the growth of disks and full copies count in full against their storage repository. A fast clone does not, since it shares the blocks
+    of its original.
 """
 
 EXAMPLES = r"""

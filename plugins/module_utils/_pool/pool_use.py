@@ -40,27 +40,30 @@ class HeldVm:
 
 @dataclass(frozen=True)
 class PoolUse:
-    """``loose`` are marked disks that no VM holds, with their owners. ``hosts`` maps the hosts that VMs can start on to their free memory.
+    """``snapshots`` are those that VMs are to be made from; ``loose`` are marked disks that no VM holds, with their owners.
 
-    ``storage_of`` maps a VDI's reference to its storage repository's.
+    ``hosts`` maps the hosts that VMs can start on to their free memory, ``storage_of`` a VDI's reference to its storage repository's.
     """
 
     pool: Pool
     vms: tuple[HeldVm, ...] = ()
     templates: tuple[HeldVm, ...] = ()
+    snapshots: tuple[HeldVm, ...] = ()
     loose: tuple[tuple[marks.Owner, Disk], ...] = ()
     hosts: t.Mapping[str, int] | None = None
     storage_of: t.Mapping[str, str] | None = None
 
 
-def read_pool_use(session: Session) -> PoolUse:
-    """The pool as it is. Raises ``HardshellError``."""
-    vms = records_where(session, "VM", field_is("is_a_snapshot", "false"))
+def read_pool_use(session: Session, sources: t.Iterable[str] = ()) -> PoolUse:
+    """The pool as it is, with the snapshots among ``sources``, which are names or UUIDs of VMs. Raises ``HardshellError``."""
+    named = sorted({source for source in sources if '"' not in source})
+    wanted = [field_is("is_a_snapshot", "false"), field_is("name__label", *named), field_is("uuid", *named)]
+    vms = records_where(session, "VM", " or ".join(f"({part})" for part in wanted))
     return pool_use(snapshot_of(session, *CLASSES, "vbd", "vdi"), vms)
 
 
 def pool_use(seen: t.Mapping[str, Records], vms: Records) -> PoolUse:
-    """The same out of records: those of ``pool_survey.CLASSES``, of VBDs and VDIs, and of all VMs but snapshots. Pure."""
+    """The same out of records: those of ``pool_survey.CLASSES``, of VBDs and VDIs, and of VMs. Pure."""
     pool = pool_from_records(seen)
     vdis = seen.get("vdi", {})
     vbds: dict[str, Records] = {}
@@ -70,13 +73,15 @@ def pool_use(seen: t.Mapping[str, Records], vms: Records) -> PoolUse:
     templates = [
         _held(record, vbds.get(ref, {}), vdis, pool)
         for ref, record in vms.items()
-        if record["is_a_template"] and marks.MAKING not in record["other_config"]
+        if record["is_a_template"] and not record["is_a_snapshot"] and marks.MAKING not in record["other_config"]
     ]
     hosts = {
         host["name"]: host["memory"]["free"] for host in survey(seen, vms)["hosts"] if host["enabled"] and host["live"]
     }
+    snapshots = [_held(record, vbds.get(ref, {}), vdis, pool) for ref, record in vms.items() if record["is_a_snapshot"]]
     return PoolUse(
         pool=pool,
+        snapshots=tuple(snapshots),
         vms=tuple(held),
         templates=tuple(templates),
         loose=tuple(_loose(vdis, pool)),

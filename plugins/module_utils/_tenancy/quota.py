@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from .._errors import OptionError
 from .._pool.pool_facts import StorageRepository
 from .._pool.pool_use import AWAKE, HeldVm, PoolUse
-from .quota_spec import RESOURCES, AskedDisk, AskedVm, QuotaSpec
+from .quota_spec import RESOURCES, AskedVm, QuotaSpec
 
 _STATE_AFTER = {"restarted": "running"}
 Amounts = dict[str, int]
@@ -149,32 +149,41 @@ def _find(vm: AskedVm, use: PoolUse) -> HeldVm | None:
 
 
 def _template(vm: AskedVm, use: PoolUse) -> HeldVm | None:
-    named = [template for template in use.templates if vm.template in (template.uuid, template.name)]
+    if vm.source:
+        named = [each for each in (*use.vms, *use.snapshots) if vm.source in (each.uuid, each.name)]
+    else:
+        named = [template for template in use.templates if vm.template in (template.uuid, template.name)]
     return named[0] if named else None
 
 
 def _disk_need(vm: AskedVm, held: HeldVm | None, basis: HeldVm | None, use: PoolUse) -> tuple[int, t.Mapping[str, int]]:
-    """How much more disk the VM asks for, and of which storage repositories. A clone takes none there until it is written to."""
+    """How much more disk the VM asks for, and of which storage repositories. A fast clone takes none there until it is
+    written to; a full copy takes all."""
     there = {disk.name or f"disk{disk.device}": disk for disk in (basis.disks if basis else ())}
     loose = {disk.name: disk for owner, disk in use.loose if owner == vm.owner}
     total = sum(disk.size for disk in there.values()) if held is None else 0
     storage: dict[str, int] = {}
+    if held is None and vm.full_copy:
+        for original in there.values():
+            repository = _repository(vm, vm.sr, use) if vm.sr else (use.storage_of or {}).get(original.vdi or "")
+            if repository:
+                storage[repository] = storage.get(repository, 0) + original.size
     for disk in vm.disks:
         current = there.get(disk.name) or loose.get(disk.name)
         if disk.size is None:
             continue
         more = max(0, disk.size - current.size) if current else disk.size
-        repository = (use.storage_of or {}).get(current.vdi or "") if current else _repository(vm, disk, use)
+        repository = (use.storage_of or {}).get(current.vdi or "") if current else _repository(vm, disk.sr, use)
         total += more
         if repository and more:
             storage[repository] = storage.get(repository, 0) + more
     return total, storage
 
 
-def _repository(vm: AskedVm, disk: AskedDisk, use: PoolUse) -> str | None:
+def _repository(vm: AskedVm, wanted: str | None, use: PoolUse) -> str | None:
     """The storage repository of a new disk. One that is not there is for the module ``vm`` to tell of."""
     try:
-        return use.pool.storage_repository("sr", disk.sr or vm.sr).ref
+        return use.pool.storage_repository("sr", wanted or vm.sr).ref
     except OptionError:
         return None
 

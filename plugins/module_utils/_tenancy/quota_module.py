@@ -24,7 +24,7 @@ def run(parameters: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
     """Hold what is asked for against quotas and pool. Raises ``HardshellError`` with the tables for what does not fit."""
     spec = quota_spec(parameters)
     with Session(connection_options(parameters), context.warn) as session:
-        verdict = judge(spec, read_pool_use(session))
+        verdict = judge(spec, read_pool_use(session, [vm.source for vm in spec.vms if vm.source]))
     for warning in over_already(verdict):
         context.warn(warning)
     result = {"tenants": _tenants(verdict), "refused": list(verdict.refused)}

@@ -45,6 +45,8 @@ class AskedVm:
     memory: int | None = None
     memory_dynamic_min: int | None = None
     template: str | None = None
+    source: str | None = None
+    full_copy: bool = False
     sr: str | None = None
     disks: tuple[AskedDisk, ...] = ()
     adopt: bool = False
@@ -71,6 +73,8 @@ def quota_arguments() -> Arguments:
         "memory": {"type": "str"},
         "memory_dynamic_min": {"type": "str"},
         "template": {"type": "str"},
+        "source": {"type": "str"},
+        "clone": {"type": "str", "choices": ["fast", "full"], "default": "fast"},
         "sr": {"type": "str"},
         "disks": {"type": "list", "elements": "dict", "options": disk, "default": []},
         "adopt": {"type": "bool", "default": False},
@@ -137,6 +141,8 @@ def _vm(option: str, given: t.Mapping[str, t.Any]) -> AskedVm:
         memory=_size(option, "memory", given),
         memory_dynamic_min=_size(option, "memory_dynamic_min", given),
         template=given["template"] or None,
+        source=given["source"] or None,
+        full_copy=given["clone"] == "full",
         sr=given["sr"] or None,
         disks=disks,
         adopt=given["adopt"],

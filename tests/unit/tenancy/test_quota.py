@@ -171,6 +171,16 @@ def test_new_disks_and_growth_must_fit_their_storage_repository() -> None:
     assert [each.over for each in grown.shortages] == [GIB]
 
 
+def test_a_full_copy_takes_its_space_at_once() -> None:
+    there = use(held("origin", "halted", disk=12))
+    copy = {"source": "origin", "template": None, "sr": "slow"}
+    fast = verdict({}, [asked("a", **copy)], there)
+    assert amounts(fast, "asked")["disk"] == 12 * GIB
+    assert fast.refused == ()
+    assert verdict({}, [asked("a", **copy, full_copy=True)], there).refused == ("a",)
+    assert verdict({}, [asked("a", **{**copy, "sr": None}, full_copy=True)], there).refused == ()
+
+
 hosts_of_vms = st.sets(st.sampled_from("abcdef"), max_size=5)
 
 
@@ -206,8 +216,9 @@ def test_what_was_converged_asks_for_nothing_more(there: set[str], wanted: set[s
 def test_what_cannot_be_used_is_named(tenants: list[t.Any], vms: list[t.Any], told: str) -> None:
     quota = dict.fromkeys(RESOURCES)
     vm = {
-        **dict.fromkeys(("host", "vcpus", "memory", "memory_dynamic_min", "template", "sr")),
+        **dict.fromkeys(("host", "vcpus", "memory", "memory_dynamic_min", "template", "source", "sr")),
         "state": "running",
+        "clone": "fast",
         "disks": [],
         "adopt": False,
     }
