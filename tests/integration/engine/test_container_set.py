@@ -10,7 +10,6 @@ import copy
 import typing as t
 
 import pytest
-from ansible_collections.hardshell.xen.plugins.module_utils._engine import api
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError
 
 from .conftest import Engine
@@ -79,27 +78,6 @@ def test_the_twelve_steps(engine: Engine) -> None:
     assert engine.daemon.volumes() == {"shop_data"}
     check_then_run(engine, None, state="absent", remove_volumes=True)
     assert engine.daemon.volumes() == set()
-
-
-@pytest.mark.parametrize("members", [1, 8])
-def test_a_second_run_asks_the_engine_four_questions_and_one_for_each_member(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, members: int
-) -> None:
-    definition = {
-        f"m{number}": {"image": f"box:{1 + number % 2}", "volumes": ["data:/data"]} for number in range(members)
-    }
-    engine.deploy(definition)
-    asked: list[str] = []
-    send = api.Engine._send
-
-    def counted(one: api.Engine, method: str, path: str, **options: t.Any) -> t.Any:
-        asked.append(f"{method} {path}")
-        return send(one, method, path, **options)
-
-    monkeypatch.setattr(api.Engine, "_send", counted)
-    assert not engine.deploy(definition).changed
-    assert len(asked) <= 4 + members, asked
-    assert {request.split()[0] for request in asked} == {"GET"}
 
 
 def test_secrets_are_not_shown(engine: Engine) -> None:
