@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xapi_lab import daemon, saved_pool
+from xapi_lab import daemon, message_table, saved_pool
 from xapi_lab.admin import AdminError, request
 from xapi_lab.config import BACKENDS, Config, ConfigError, load, validated
 from xapi_lab.faults import OPTIONS
@@ -71,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     calls = commands.add_parser("calls", parents=[common], help="count the calls that clients made")
     calls.add_argument("--json", action="store_true", help="print JSON")
     calls.add_argument("--reset", action="store_true", help="start counting anew")
+
+    commands.add_parser("messages", help="print which messages have behaviour, are plain data, or are not there yet")
 
     fault = commands.add_parser("fault", help="make calls fail, slow or cut")
     faults = fault.add_subparsers(dest="fault_command", required=True, metavar="COMMAND")
@@ -208,6 +210,11 @@ def _calls(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _messages(arguments: argparse.Namespace) -> int:  # noqa: ARG001
+    print(message_table.document(), end="")
+    return 0
+
+
 def _fault(arguments: argparse.Namespace) -> int:
     state_dir = arguments.state_dir.resolve()
     if arguments.fault_command == "add":
@@ -225,7 +232,7 @@ def _fault(arguments: argparse.Namespace) -> int:
 
 _COMMANDS = {
     "up": _up, "down": _down, "status": _status, "console": _console, "save": _save, "load": _load, "host": _host,
-    "calls": _calls, "fault": _fault,
+    "calls": _calls, "messages": _messages, "fault": _fault,
 }  # fmt: skip
 
 

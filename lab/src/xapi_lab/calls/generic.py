@@ -20,22 +20,47 @@ STRING = Type("string")
 def run(context: Context, message: Message, arguments: list[Any]) -> Any:
     """Answer a message that has no behaviour of its own; NOT_IMPLEMENTED when the model alone cannot."""
     class_ = context.lab.model.classes[message.class_name]
-    if class_.name not in RECORD_ONLY:
-        reader = _READERS.get(message.name)
-        if reader is not None:
-            return reader(context, class_, *arguments)
-        for prefix, action, count in _FIELD_MESSAGES:
-            name = message.name.removeprefix(prefix)
-            if name != message.name and name in class_.fields and len(message.parameters) == count:
-                context.db.row(class_.name, arguments[0])
-                if not message.implicit:
-                    _check_references(context, message, arguments)
-                return action(context, class_.name, name, *arguments)
-        if message.implicit and message.name == "create":
+    reader = _reader(class_, message)
+    if reader is not None:
+        return reader(context, class_, *arguments)
+    found = _field_action(class_, message)
+    if found is not None:
+        action, name = found
+        context.db.row(class_.name, arguments[0])
+        if not message.implicit:
+            _check_references(context, message, arguments)
+        return action(context, class_.name, name, *arguments)
+    if _makes_or_destroys(class_, message):
+        if message.name == "create":
             return context.db.create(class_.name, constructor_record(class_, arguments[0]))
-        if message.implicit and message.name == "destroy":
-            return context.db.destroy(class_.name, arguments[0])
+        return context.db.destroy(class_.name, arguments[0])
     raise XapiError("NOT_IMPLEMENTED", message.wire_name)
+
+
+def answers(class_: Class, message: Message) -> bool:
+    """Whether the model alone can answer a message."""
+    return (
+        _reader(class_, message) is not None
+        or _field_action(class_, message) is not None
+        or _makes_or_destroys(class_, message)
+    )
+
+
+def _reader(class_: Class, message: Message) -> Any:
+    return None if class_.name in RECORD_ONLY else _READERS.get(message.name)
+
+
+def _field_action(class_: Class, message: Message) -> tuple[Any, str] | None:
+    """What a message does with a field, and the field."""
+    for prefix, action, count in _FIELD_MESSAGES if class_.name not in RECORD_ONLY else ():
+        name = message.name.removeprefix(prefix)
+        if name != message.name and name in class_.fields and len(message.parameters) == count:
+            return action, name
+    return None
+
+
+def _makes_or_destroys(class_: Class, message: Message) -> bool:
+    return class_.name not in RECORD_ONLY and message.implicit and message.name in {"create", "destroy"}
 
 
 def _check_references(context: Context, message: Message, arguments: list[Any]) -> None:
