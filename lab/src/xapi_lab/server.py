@@ -61,6 +61,12 @@ def _request(
     return Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
 
+def _headers(request: web.BaseRequest) -> dict[str, str]:
+    """The headers of XAPI's answers to calls; it says so when the connection stays open."""
+    connection = {"Connection": "keep-alive"} if request.keep_alive else {}
+    return {**connection, "Cache-Control": NO_CACHE, **_CORS}
+
+
 class Server:
     """A lab on a TLS port of loopback for each of its hosts."""
 
@@ -128,7 +134,7 @@ class Server:
         if request.method == "POST":
             return await self._rpc(request, json=path == "/jsonrpc")
         if request.method == "OPTIONS":
-            return web.Response(headers={**_CORS, "Access-Control-Allow-Methods": "PUT", "Cache-Control": NO_CACHE})
+            return web.Response(headers={**_headers(request), "Access-Control-Allow-Methods": "PUT"})
         if request.method in {"GET", "PUT", "CONNECT"}:
             return forbidden()
         return page(501, "Method not implemented", "method not implemented", request.method)
@@ -160,8 +166,7 @@ class Server:
             raise ConnectionResetError from None
         except RecursionError:
             return internal_error("Stack_overflow")
-        headers = {**_CORS, "Cache-Control": NO_CACHE, "Content-Type": wire.CONTENT_TYPE}
-        return web.Response(body=answer, headers=headers)
+        return web.Response(body=answer, headers={**_headers(http_request), "Content-Type": wire.CONTENT_TYPE})
 
     @staticmethod
     def _success(request: Call, value: Any) -> bytes:

@@ -55,6 +55,15 @@ def test_an_upload_into_an_sr_makes_a_disk(api: Api) -> None:
     assert put(api, f"sr_id={api.default_sr()}&format=vhd", b"x")["error_info"][0] == "VDI_MISSING"  # type: ignore[index]
 
 
+def test_a_forgotten_disk_is_introduced_again(api: Api) -> None:
+    vdi = api.vdi(4 * MIB)
+    put(api, f"vdi={vdi}", b"kept")
+    uuid, sr = api("VDI.get_uuid", vdi), api.default_sr()
+    api("VDI.forget", vdi)
+    again = api("VDI.introduce", uuid, "back", "", sr, "user", False, False, {}, uuid, {}, {})
+    assert get(api, f"vdi={again}") == b"kept".ljust(4 * MIB, b"\0")
+
+
 def test_an_empty_probe_changes_nothing(api: Api) -> None:
     vdi = api.vdi(2 * MIB)
     status, headers = api.put(f"/import_raw_vdi/?session_id={api.session}&vdi={vdi}", b"")

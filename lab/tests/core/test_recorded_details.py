@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import xmlrpc.client
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from api_client import MIB, Api, Failure
+from xapi_lab.lab import Lab as RunningLab
 from xapi_lab.testing import Lab
 
 
@@ -21,14 +23,15 @@ def _refused(api: Callable[..., Any], method: str, *params: Any) -> list[str]:
 
 
 def test_a_session_takes_events_of_the_classes_it_registered_for(api: Api) -> None:
-    assert _refused(api, "event.next") == ["SESSION_NOT_REGISTERED", api.session]
+    track_id = f"trackid={hashlib.md5(api.session.encode()).hexdigest()}"
+    assert _refused(api, "event.next") == ["SESSION_NOT_REGISTERED", track_id]
     api("event.register", ["VM"])
     vm = api.vm("listened to")
     events = api("event.next")
     assert {event["class"] for event in events} == {"vm"}
     assert vm in {event["ref"] for event in events}
     api("event.unregister", ["VM"])
-    assert _refused(api, "event.next") == ["SESSION_NOT_REGISTERED", api.session]
+    assert _refused(api, "event.next") == ["SESSION_NOT_REGISTERED", track_id]
 
 
 def test_event_next_waits_for_an_event(lab: Lab, api: Api) -> None:
@@ -111,3 +114,24 @@ def test_times_that_nobody_has_set_are_times_on_the_wire(lab: Lab, api: Api) -> 
     proxy = xmlrpc.client.ServerProxy(lab.url, context=lab.ssl_context)
     record: Any = proxy.VDI.get_record(api.session, vdi)
     assert isinstance(record["Value"]["snapshot_time"], xmlrpc.client.DateTime)
+
+
+def test_a_disk_that_the_storage_does_not_have_cannot_be_introduced(api: Api) -> None:
+    sr = api.default_sr()
+    location = "no-such-location"
+    answer = _refused(api, "VDI.introduce", "8f2f11c5-1ba1-4d5d-9d6f-0b7b1c1a1d11", "n", "", sr, "user", False, False, {},
+                      location, {}, {})  # fmt: skip
+    assert answer == ["INTERNAL_ERROR", f"Storage_error ([S(Vdi_does_not_exist);S({location})])"]
+
+
+def test_a_halted_vm_allows_only_snapshots_while_one_is_made(lab: Lab, api: Api) -> None:
+    vm = api.vm("slow snapshot", nic=False)
+    vdi = api("VBD.get_VDI", api("VM.get_VBDs", vm)[0])
+
+    def hold(inside: RunningLab) -> None:
+        for class_name, ref in (("VM", vm), ("VDI", vdi)):
+            inside.database.put_in_map(class_name, ref, "current_operations", "OpaqueRef:task", "snapshot")
+
+    lab.run(hold)
+    assert api("VM.get_allowed_operations", vm) == ["snapshot"]
+    assert api("VDI.get_allowed_operations", vdi) == []

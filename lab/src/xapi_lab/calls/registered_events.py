@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,11 @@ class _Registration:
 
 
 _REGISTRATIONS: WeakKeyDictionary[Lab, dict[str, _Registration]] = WeakKeyDictionary()
+
+
+def _track_id(session: str) -> str:
+    """How XAPI names a session where its reference would be a secret told (context.ml)."""
+    return f"trackid={hashlib.md5(session.encode(), usedforsecurity=False).hexdigest()}"
 
 
 def _registrations(context: Context) -> dict[str, _Registration]:
@@ -50,7 +56,7 @@ async def unregister(context: Context, classes: list[str]) -> None:
 async def next_(context: Context) -> list[dict[str, Any]]:
     registration = _registrations(context).get(context.session)
     if registration is None:
-        raise XapiError("SESSION_NOT_REGISTERED", context.session)
+        raise XapiError("SESSION_NOT_REGISTERED", _track_id(context.session))
     while True:
         changed = context.lab.next_change()
         if not context.lab.sessions.is_alive(context.session):

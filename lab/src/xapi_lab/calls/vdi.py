@@ -11,6 +11,7 @@ from xapi_lab.calls.registry import Context, call
 from xapi_lab.database import Record, new_uuid
 from xapi_lab.errors import XapiError
 from xapi_lab.machines.contract import StorageError
+from xapi_lab.machines.storage import virtual_size
 from xapi_lab.values import EPOCH, NULL, now
 
 MIB = 2**20
@@ -130,6 +131,29 @@ async def _remove_record(context: Context, vdi: str) -> None:
 async def forget(context: Context, vdi: str) -> None:
     async with context.operation("VDI", vdi, "forget"):
         await _remove_record(context, vdi)
+
+
+@call("VDI.introduce")
+async def introduce(
+    context: Context, uuid: str, name_label: str, name_description: str, sr: str, type_: str, sharable: bool,
+    read_only: bool, other_config: dict[str, str], location: str, xenstore_data: dict[str, str] | None = None,
+    sm_config: dict[str, str] | None = None, *further: Any,
+) -> str:  # fmt: skip
+    """A record for a disk that the SR has and the pool does not know, such as one that was forgotten."""
+    context.db.row("SR", sr)
+    check_attached(context, sr)
+    file = context.lab.storage.path(location, context.lab.sr_path(sr))
+    if context.db.find_uuid("VDI", location) is not None or not file.exists():
+        raise XapiError("INTERNAL_ERROR", f"Storage_error ([S(Vdi_does_not_exist);S({location})])")
+    vdi = context.db.create(
+        "VDI",
+        {"uuid": location, "name_label": name_label, "name_description": name_description, "SR": sr, "type": type_,
+         "sharable": sharable, "read_only": read_only, "other_config": other_config, "location": location,
+         "xenstore_data": xenstore_data or {}, "sm_config": {"vdi_type": "vhd", **(sm_config or {})}, "managed": True,
+         "virtual_size": virtual_size(file)},
+    )  # fmt: skip
+    await measure(context, vdi)
+    return vdi
 
 
 @call("VDI.resize")
