@@ -16,6 +16,7 @@ from .record_calls import Call, vm_call
 from .sizes import MIB, parse_size, shown
 
 MINIMUM_MEMORY = 16 * MIB
+BALLOON_RESTRICTION = "restrict_dmc"
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,11 @@ def memory_of(record: t.Mapping[str, t.Any]) -> Memory:
     return Memory(*(int(record[f"memory_{name}"]) for name in names))
 
 
-def memory_after(spec: MemorySpec, memory: Memory) -> Memory:
-    """The limits as they are to be. Raises ``OptionError`` where they would cross."""
+def memory_after(spec: MemorySpec, memory: Memory, restrictions: t.Mapping[str, str]) -> Memory:
+    """The limits as they are to be. Raises ``OptionError`` where they would cross, or the pool's licence allows one size only.
+
+    XAPI holds that then dynamic_min, dynamic_max and static_max are the same (``xapi_vm_memory_constraints.ml``).
+    """
     dynamic_max = spec.memory or memory.dynamic_max
     dynamic_min = spec.dynamic_min or spec.memory or memory.dynamic_min
     static_max = spec.static_max or spec.memory or memory.static_max
@@ -94,7 +98,12 @@ def memory_after(spec: MemorySpec, memory: Memory) -> Memory:
     if static_min > dynamic_min:
         expected = f"the least that the VM is to have is {shown(dynamic_min)}; give that or less"
         raise OptionError("memory_static_min", shown(static_min), expected)
-    return Memory(static_min, dynamic_min, dynamic_max, static_max)
+    after = Memory(static_min, dynamic_min, dynamic_max, static_max)
+    for option, limit in (("memory_static_max", static_max), ("memory_dynamic_min", dynamic_min)):
+        if restrictions.get(BALLOON_RESTRICTION) == "true" and after != memory and limit != dynamic_max:
+            expected = f"the pool's licence does not allow memory to change while a VM runs ({BALLOON_RESTRICTION}); leave it out"
+            raise OptionError(option, shown(limit), expected)
+    return after
 
 
 def memory_halt_for(before: Memory, after: Memory, power_state: str) -> list[str]:

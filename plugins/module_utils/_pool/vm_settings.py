@@ -115,7 +115,7 @@ def settings_after(spec: SettingsSpec, tenant: str, settings: Settings, pool: Po
     """As they are to be. Raises ``OptionError`` for what fits neither the VM nor the pool."""
     return Settings(
         cpu_after(spec.cpu, settings.cpu),
-        memory_after(spec.memory, settings.memory),
+        memory_after(spec.memory, settings.memory, pool.restrictions),
         boot_after(spec.boot, settings.boot),
         placement_after(spec.placement, tenant, settings.placement, pool),
         availability_after(spec.availability, settings.availability),

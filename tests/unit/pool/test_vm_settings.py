@@ -144,6 +144,15 @@ def test_memory_limits_that_cross_are_refused(option: str, options: dict[str, t.
         calls(RUNNING, **options)
 
 
+@pytest.mark.parametrize("option", ["memory_static_max", "memory_dynamic_min"])
+def test_a_licence_without_ballooning_allows_one_size_only(option: str) -> None:
+    pool = Pool(restrictions={"restrict_dmc": "true"})
+    halted = Vm(**{**vars(RUNNING), "power_state": "halted"})
+    with pytest.raises(OptionError, match=f"{option}.*restrict_dmc"):
+        calls(halted, pool, **{"memory": "2GiB", option: {"memory_static_max": "3GiB"}.get(option, "1GiB")})
+    assert calls(halted, pool, memory="2GiB") == [("set_memory_limits", GIB, 2 * GIB, 2 * GIB, 2 * GIB)]
+
+
 def test_firmware_takes_the_device_model_with_it() -> None:
     halted = Vm(**{**vars(RUNNING), "power_state": "halted"})
     assert calls(halted, firmware="uefi", secure_boot=True, vtpm=True) == [
