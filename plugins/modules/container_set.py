@@ -52,6 +52,8 @@ options:
         tag is a change.
       - C(command) and C(entrypoint) are lists, or strings that are split as a shell would.
       - C(environment) is a mapping. Its values are never shown in a diff or a result, but whoever may inspect the container sees them.
+        C(env_file) is a path on the controller, or a list of them, of files with a C(NAME=value) on each line, taken as it is. Later files take precedence
+        over earlier ones, and C(environment) over all.
       - C(links) is a list of members that this one may reach, as C(db) or, under another name for this consumer alone, C(db:database).
         A link gives name resolution and permission to talk, and its provider is started, and healthy, first. Cycles are refused.
       - C(networks), with O(network=declared), is a list of the networks that this member is in, or a mapping of them to lists of further names that it

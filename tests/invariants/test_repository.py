@@ -81,6 +81,8 @@ def test_a_fresh_machine_gets_every_package_that_the_guest_image_is_built_with()
 
 @pytest.mark.parametrize("document", [file for file in FILES if re.fullmatch(r"docs/PEERS-[A-Z]+\.md", file)])
 def test_the_tests_that_a_comparison_names_are_there(document: str) -> None:
-    named = re.findall(r"`(?:tests/)?((?:unit|integration|e2e)/[\w/]+\.py)", (ROOT / document).read_text(encoding="utf-8"))
+    named = re.findall(
+        r"`(?:tests/)?((?:unit|integration|e2e)/[\w/]+\.py)", (ROOT / document).read_text(encoding="utf-8")
+    )
     assert named
     assert [file for file in named if not (ROOT / "tests" / file).is_file()] == []

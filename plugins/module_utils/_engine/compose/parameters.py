@@ -12,6 +12,7 @@ import os
 import typing as t
 
 from ..._errors import HardshellError, OptionError
+from ..environment_files import with_environment_files
 from ..spec import SetSpec, parse
 from .compose_set import ComposeSource, compose_set
 from .services import KEY_OF_OPTION
@@ -26,7 +27,7 @@ def parse_task(parameters: t.Mapping[str, t.Any]) -> SetSpec:
         for option in _ONLY_BESIDE:
             if parameters.get(option) is not None:
                 raise OptionError(option, sorted(parameters[option]), "it goes with compose_file or compose")
-        return parse(parameters)
+        return parse({**parameters, "containers": with_environment_files(parameters["containers"], read_text)})
     if parameters["state"] != "present":
         return parse({**parameters, "containers": None})
     source = ComposeSource(
