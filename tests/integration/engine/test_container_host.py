@@ -30,6 +30,7 @@ case $1 in
     is-enabled | is-active) test -e {directory}/enabled ;;
     enable) touch {directory}/enabled ;;
     disable) rm -f {directory}/enabled ;;
+    show) echo {directory}/docker.service ;;
     restart) test "$2" != docker || ! grep -q refused /etc/docker/daemon.json ;;
 esac
 """
@@ -98,6 +99,9 @@ class Guest:
     def daemon_json(self) -> dict[str, t.Any]:
         return t.cast("dict[str, t.Any]", json.loads((self._root / "etc/docker/daemon.json").read_text()))
 
+    def text(self, path: str) -> str:
+        return (self._root / path).read_text()
+
     def has(self, path: str) -> bool:
         return (self._root / path).exists()
 
@@ -106,7 +110,7 @@ class Guest:
         notes = self._directory / "systemctl"
         found = notes.read_text().splitlines() if notes.exists() else []
         notes.write_text("")
-        return [line for line in found if not line.startswith("is-")]
+        return [line for line in found if not line.startswith(("is-", "show"))]
 
 
 @pytest.fixture
@@ -151,20 +155,30 @@ def guest(daemon: Daemon, tmp_path: Path) -> t.Iterator[Guest]:
         process.wait(10)
 
 
-def test_a_guest_without_python_is_converged(guest: Guest) -> None:
-    announced, _output = guest.converge("--check")
+def test_a_guest_without_python_is_converged(guest: Guest, tmp_path: Path) -> None:
+    (tmp_path / "docker.service").write_text("[Service]\nExecStart=/usr/sbin/dockerd -H fd:// $DOCKER_OPTS\n")
+    given = {
+        "container_host_tls": True,
+        "container_host_tls_dir": str(tmp_path / "acme"),
+        "container_host_tls_names": ["192.0.2.7", "shop.example"],
+    }
+    announced, _output = guest.converge("--check", **given)
+    assert announced > 0
     assert guest.daemon_json() == {"log-driver": "journald", "labels": ["kept=yes"]}
     assert not guest.has("opt/hardshell")
+    assert not (tmp_path / "acme").exists()
     assert guest.asked_of_systemd() == []
 
     changed, output = guest.converge()
-    # Check mode cannot announce the restart of the engine, which is a command.
-    assert changed == announced + 1, output
+    assert changed > 0, output
     assert guest.daemon_json() == {"log-driver": "journald", "labels": ["kept=yes"], "live-restore": True}
     assert guest.has("opt/hardshell/hardshell-fate.sh")
     assert guest.has("etc/systemd/system/hardshell-fate.service")
+    engine_listens_for_the_tenant_alone(guest, tmp_path)
     assert guest.asked_of_systemd() == [
         "reload docker",
+        "restart docker",
+        "daemon-reload",
         "restart docker",
         "daemon-reload",
         "enable --quiet hardshell-fate.service",
@@ -178,11 +192,30 @@ def test_a_guest_without_python_is_converged(guest: Guest) -> None:
         "container_host_registry_mirrors": ["https://mirror.example"],
         "container_host_registry_cas": {"registry.example:5000": authority},
         "container_host_fate": False,
+        "container_host_tls": False,
     }
-    assert guest.converge(**more)[0] == 4
+    # The configuration, its restart, the authority, the closed port, the service.
+    assert guest.converge(**more)[0] == 5
     assert guest.daemon_json()["registry-mirrors"] == ["https://mirror.example"]
     assert guest.has("etc/docker/certs.d/registry.example:5000/ca.crt")
     assert not guest.has("opt/hardshell/hardshell-fate.sh")
+    assert not guest.has("etc/systemd/system/docker.service.d/hardshell-tls.conf")
+
+
+def engine_listens_for_the_tenant_alone(guest: Guest, folder: Path) -> None:
+    assert guest.text("etc/systemd/system/docker.service.d/hardshell-tls.conf").splitlines()[1:] == [
+        "[Service]",
+        "ExecStart=",
+        "ExecStart=/usr/sbin/dockerd -H fd:// $DOCKER_OPTS --host=tcp://0.0.0.0:2376 --tlsverify --tlscacert=/etc/docker/tls/ca.pem "
+        "--tlscert=/etc/docker/tls/cert.pem --tlskey=/etc/docker/tls/key.pem",
+    ]
+    (folder / "found.pem").write_text(guest.text("etc/docker/tls/cert.pem"))
+    shown = ["openssl", "x509", "-in", str(folder / "found.pem"), "-noout", "-ext", "subjectAltName"]
+    names = subprocess.run(shown, capture_output=True, text=True, check=True).stdout
+    assert "IP Address:192.0.2.7, DNS:shop.example" in names
+    # The engine's key is in the guest alone.
+    key = guest.text("etc/docker/tls/key.pem")
+    assert not [path for path in (folder / "acme").iterdir() if key in path.read_text()]
 
 
 def test_an_engine_that_does_not_start_with_its_new_configuration_gets_the_old_one_back(guest: Guest) -> None:

@@ -6,20 +6,15 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import socket
 import ssl
+import subprocess
 import threading
 import typing as t
 from pathlib import Path
 
 import pytest
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from .conftest import Daemon, Engine
 
@@ -28,47 +23,35 @@ pytestmark = pytest.mark.engine
 ONE = {"one": {"image": "box:1"}}
 
 
+SCRIPT = Path(__file__).parents[3] / "roles/container_host/files/hardshell-tls.sh"
+
+
 class Authority:
-    """A certificate authority of a tenant, its files in one folder."""
+    """A tenant's authority as the role container_host makes it, in a folder of its own, and an engine's certificate."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder = folder
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self.path = folder / f"{name}-ca.pem"
-        certificate = self._sign(self._name, self._key.public_key(), authority=True)
-        self.path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "ca.pem"
+        self.client = str(folder / "cert.pem"), str(folder / "key.pem")
+        self.request = folder.with_suffix(".csr")
+        self.key = folder.with_suffix(".key")
+        made = ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        made += ["-subj", "/CN=shop", "-keyout", str(self.key), "-out", str(self.request)]
+        subprocess.run(made, check=True, capture_output=True)
 
-    def _sign(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, authority: bool) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(minutes=5))
-            .not_valid_after(now + datetime.timedelta(hours=1))
-            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-            )
-            .sign(self._key, hashes.SHA256())
-        )
+    def run(self, mode: str = "apply", names: str = "IP:127.0.0.1", renew_days: int = 30) -> str:
+        command = ["sh", str(SCRIPT), mode, str(self.folder), "shop", names, "365", str(renew_days)]
+        with self.request.open() as request:
+            return subprocess.run(command, stdin=request, check=True, capture_output=True, text=True).stdout.strip()
 
-    def issue(self, name: str) -> tuple[str, str]:
-        """The paths of a new certificate and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._sign(subject, key.public_key(), authority=False)
-        paths = self._folder / f"{name}.pem", self._folder / f"{name}-key.pem"
-        paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        paths[1].write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return str(paths[0]), str(paths[1])
+    def files(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in self.folder.iterdir()} if self.folder.exists() else {}
+
+
+def made(folder: Path) -> Authority:
+    authority = Authority(folder)
+    authority.run()
+    return authority
 
 
 def pump(source: socket.socket, target: socket.socket) -> None:
@@ -87,7 +70,7 @@ class Door:
 
     def __init__(self, authority: Authority, engine_socket: str) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(*authority.issue("engine"))
+        self._context.load_cert_chain(str(authority.folder / "shop.pem"), str(authority.key))
         self._context.load_verify_locations(authority.path)
         self._context.verify_mode = ssl.CERT_REQUIRED
         self._engine_socket = engine_socket
@@ -120,7 +103,7 @@ class Door:
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path, "acme")
+    return made(tmp_path / "acme")
 
 
 @pytest.fixture
@@ -131,20 +114,18 @@ def door(engine: Engine, daemon: Daemon, authority: Authority) -> t.Iterator[Doo
     door.close()
 
 
-def way(authority: Authority, certificate: tuple[str, str]) -> dict[str, str]:
-    return {
-        "docker_ca_path": str(authority.path),
-        "docker_cert_path": certificate[0],
-        "docker_key_path": certificate[1],
-    }
+def way(authority: Authority, client: Authority) -> dict[str, str]:
+    """The options of a task that trusts one authority and shows the certificate of another."""
+    certificate, key = client.client
+    return {"docker_ca_path": str(authority.path), "docker_cert_path": certificate, "docker_key_path": key}
 
 
 def test_a_set_is_deployed_over_mutual_tls_whatever_the_environment_says(
     engine: Engine, door: Door, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(Authority(tmp_path, "another").path))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(made(tmp_path / "another").path))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    client = way(authority, authority.issue("client"))
+    client = way(authority, authority)
     assert engine.deploy(ONE, **client).members["one"]["state"] == "running"
     assert not engine.deploy(ONE, **client).changed
 
@@ -152,10 +133,10 @@ def test_a_set_is_deployed_over_mutual_tls_whatever_the_environment_says(
 def test_an_engine_of_another_authority_is_refused_even_if_the_environment_knows_it(
     engine: Engine, door: Door, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = Authority(tmp_path, "other")
+    other = made(tmp_path / "other")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.path))
     with pytest.raises(HardshellError, match="certificate of .* is not accepted"):
-        engine.deploy(ONE, **way(other, authority.issue("client")))
+        engine.deploy(ONE, **way(other, authority))
 
 
 def test_a_client_without_the_tenants_certificate_is_not_let_in(
@@ -164,11 +145,38 @@ def test_a_client_without_the_tenants_certificate_is_not_let_in(
     with pytest.raises(HardshellError):
         engine.deploy(ONE, docker_ca_path=str(authority.path))
     with pytest.raises(HardshellError):
-        engine.deploy(ONE, **way(authority, Authority(tmp_path, "stranger").issue("client")))
+        engine.deploy(ONE, **way(authority, made(tmp_path / "stranger")))
     assert engine.daemon.containers() == {}
 
 
 def test_an_engine_that_is_not_verified_is_warned_of(engine: Engine, door: Door, authority: Authority) -> None:
-    certificate, key = authority.issue("client")
+    certificate, key = authority.client
     deployed = engine.deploy(ONE, docker_validate_certs=False, docker_cert_path=certificate, docker_key_path=key)
     assert any("is not verified" in warning for warning in deployed.warnings)
+
+
+def test_certificates_are_made_once_and_renewed_when_something_asks_for_it(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "acme")
+    assert authority.run("check") == "changed"
+    assert authority.files() == {}
+    assert authority.run() == "changed"
+    first = authority.files()
+    assert set(first) == {"ca.pem", "ca-key.pem", "cert.pem", "key.pem", "shop.pem", "shop.names"}
+    assert {path.name for path in authority.folder.iterdir() if path.stat().st_mode & 0o077} == set()
+    assert (authority.run("check"), authority.run()) == ("same", "same")
+    assert authority.files() == first
+
+    # Other names: the engine's certificate alone. Soon to expire: all but the authority. Without its authority: all.
+    for settings, kept in (({"names": "IP:127.0.0.2"}, {"ca.pem", "cert.pem"}), ({"renew_days": 366}, {"ca.pem"})):
+        before = authority.files()
+        assert authority.run("check", **settings) == "changed"
+        assert authority.files() == before
+        assert authority.run(**settings) == "changed"
+        after = authority.files()
+        assert {name for name in ("ca.pem", "cert.pem", "shop.pem") if after[name] == before[name]} == kept
+    for name in ("ca.pem", "ca-key.pem"):
+        (authority.folder / name).unlink()
+    before = authority.files()
+    assert authority.run() == "changed"
+    assert [name for name, content in authority.files().items() if before.get(name) == content] == ["shop.names"]
+    assert authority.run("check") == "same"
