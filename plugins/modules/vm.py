@@ -271,7 +271,7 @@ options:
     default: false
   wait_for:
     description:
-      - What to wait for in a running VM before the task ends.
+      - What to wait for in a running VM before the task ends, all of it within one O(wait_for.timeout).
     type: dict
     suboptions:
       address:
@@ -279,11 +279,25 @@ options:
           - V(true) waits until the guest reports an address that is not link-local; a network such as V(10.1.0.0/16) or V(2001:db8::/32) for one in it.
           - The address found is returned as RV(vm.address).
         type: str
-        required: true
       nic:
         description:
           - Name of the interface that the address must be on. Any, if not given.
         type: str
+      guest_agent:
+        description:
+          - Wait until an agent in the guest has told the pool its version, as C(xe-guest-utilities) and C(xen-guest-agent) do.
+        type: bool
+        default: false
+      ssh:
+        description:
+          - Wait until an SSH server answers at the address, asked from where the module runs. Any address, if O(wait_for.address) is not given.
+        type: bool
+        default: false
+      ssh_port:
+        description:
+          - Port of the SSH server.
+        type: int
+        default: 22
       timeout:
         description:
           - Seconds to wait.
@@ -510,6 +524,7 @@ from ansible_collections.hardshell.xen.plugins.module_utils._pool.disk_spec impo
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.nic_spec import nic_arguments
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_module import run
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_settings import settings_arguments
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.wait_spec import wait_arguments
 
 DEFINITION = ModuleDefinition(
     argument_spec={
@@ -560,11 +575,7 @@ DEFINITION = ModuleDefinition(
         "force": {"type": "bool", "default": False},
         "wait_for": {
             "type": "dict",
-            "options": {
-                "address": {"type": "str", "required": True},
-                "nic": {"type": "str"},
-                "timeout": {"type": "int", "default": 300},
-            },
+            "options": wait_arguments(),
         },
     },
     run=run,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
+from .._errors import OptionError
 from .._plan import Change
 from .disks import can_plug
 from .nic_spec import NicSpec
@@ -45,6 +46,10 @@ class NicPlan:
 
 def plan_nics(spec: VmSpec, vm: Vm, pool: Pool) -> NicPlan:
     """What makes the VM's interfaces what the spec asks for. Raises ``OptionError`` for a network that is not there."""
+    if spec.wait and spec.wait.address and not (vm.nics if spec.networks is None else spec.networks):
+        raise OptionError(
+            "wait_for", str(spec.wait), f"{spec.name!r} has no interface and so never an address; give it networks"
+        )
     if spec.networks is None:
         return NicPlan((), vm.nics, ())
     asked = [

@@ -152,6 +152,7 @@ class Vm:
     making: bool = False
     is_template: bool = False
     has_drivers: bool = False
+    has_agent: bool = False
     snapshots: tuple[Remains, ...] = ()
 
     @property

@@ -20,7 +20,7 @@ from .vm_facts import Vm
 from .vm_observe import observe
 from .vm_plan import plan_vm
 from .vm_spec import VmSpec, vm_spec
-from .wait_address import chosen_address, wait_for_address
+from .wait_guest import chosen_address, settled, wait_for_guest
 from .xapi_errors import ConnectionLost
 
 ATTEMPTS = 4
@@ -71,9 +71,10 @@ def _facts(spec: VmSpec, vm: Vm | None) -> dict[str, t.Any] | None:
 
 
 def _waited_for(session: Session, spec: VmSpec, vm: Vm | None, context: Context) -> dict[str, t.Any] | None:
-    """The VM's facts, once the address is there that was asked for."""
-    if vm is None or spec.wait is None or chosen_address(spec.wait, vm.nics):
+    """The VM's facts, once all is there that was asked for."""
+    if vm is None or spec.wait is None:
         return _facts(spec, vm)
-    address = wait_for_address(session, vm, spec.wait, context.progress)
-    seen = observe(session, spec).vm
+    reported = settled(spec.wait, vm)
+    address = wait_for_guest(session, vm, spec.wait, context.progress)
+    seen = None if reported else observe(session, spec).vm
     return (seen or vm).facts(address)

@@ -196,6 +196,7 @@ class VmReader:
             making=marks.MAKING in other_config,
             is_template=record["is_a_template"],
             has_drivers=bool(guest.get("PV_drivers_detected")) or guest.get("can_use_hotplug_vbd") == "yes",
+            has_agent=bool(guest.get("PV_drivers_version")),
             snapshots=snapshots,
         )
 

@@ -140,6 +140,7 @@ LOCKED = {**NIC, "locking_mode": "locked", "ipv4_allowed": ["192.0.2.1"]}
 DRIVE = {"user_data": "x", "meta_data": None, "network_config": None, "sr": None, "state": "present"}
 
 
+WAIT = {"address": "true", "nic": None, "guest_agent": False, "ssh": False, "ssh_port": 22, "timeout": 5}
 OF_NETWORKS = dict.fromkeys(("mtu", "rate_limit", "locking_mode", "ipv4_allowed", "ipv6_allowed"), "networks")
 
 
@@ -194,8 +195,11 @@ OF_NETWORKS = dict.fromkeys(("mtu", "rate_limit", "locking_mode", "ipv4_allowed"
         ("ssh_host_key", True),
         ("tags", ["tenant:globex"]),
         ("shutdown_timeout", 0),
-        ("wait_for", {"address": "10.0.0.0/99", "nic": None, "timeout": 5}),
-        ("wait_for", {"address": "true", "nic": None, "timeout": 0}),
+        ("wait_for", {**WAIT, "address": "10.0.0.0/99"}),
+        ("wait_for", {**WAIT, "timeout": 0}),
+        ("wait_for", {**WAIT, "address": None}),
+        ("wait_for", {**WAIT, "address": "false", "ssh": True}),
+        ("wait_for", {**WAIT, "ssh": True, "ssh_port": 0}),
     ],
 )
 def test_vm_options_that_cannot_be_used_are_named(option: str, value: t.Any) -> None:
