@@ -153,6 +153,8 @@ class Lab:
         task = self._loop.create_task(coroutine)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        # An error that nobody waits for any more is no news: the client's connection is gone.
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return await asyncio.shield(task)
 
     async def _logged(self, coroutine: Coroutine[Any, Any, Any]) -> None:

@@ -16,6 +16,7 @@ import contextlib
 import dataclasses
 import functools
 import http.client
+import itertools
 import time
 import traceback
 import typing as t
@@ -40,6 +41,8 @@ else:
 ORIGINATOR = "hardshell.xen"
 API_VERSION = "2.21"
 RECONNECT_SECONDS = 60
+WITHOUT_COORDINATOR = ("HOST_IN_EMERGENCY_MODE", "HOST_STILL_BOOTING")
+"""What a member answers, to any call, while it has no coordinator to name."""
 NULL_REF = "OpaqueRef:NULL"
 
 Record = dict[str, t.Any]
@@ -64,6 +67,10 @@ def to_wire(value: t.Any) -> t.Any:
     return value
 
 
+class NoCoordinator(ConnectionLost):
+    """The member that was asked serves no calls now, and took no notice of this one."""
+
+
 class Session:
     """Calls to one pool. Use it in a ``with`` statement: a session made here is ended there, one handed in lives on.
 
@@ -77,6 +84,7 @@ class Session:
         self._reference: str | None = options.session
         self._made_here = False
         self._answered = False
+        self._pool_is_there = False
         self._proxy: t.Any = None
         self._open(options.addresses[0])
         if not options.validate_certs:
@@ -110,27 +118,32 @@ class Session:
 
         An argument may be a function, called once the session is there. Raises ``XapiError``; ``ConnectionLost`` for a call that
         may have taken effect; ``TlsError``; ``HardshellError`` when something else than XAPI answers.
+
+        While a member answers but no coordinator does, as after the loss of one, the members are asked again for a while.
         """
         asked = asked or method
         began = time.monotonic()
         others = [address for address in self.options.addresses if address != self.address]
+        turns = [*others, self.address]
         tried: dict[Address, str] = {}
-        while True:
+        for turn in itertools.count(1):
             try:
                 value = self._follow(method, arguments, asked)
             except ConnectionLost as lost:
-                if self._answered and not is_read(method):
+                if self._answered and not is_read(method) and not isinstance(lost, NoCoordinator):
                     raise
+                # Not whom we asked, where that one has sent us on.
                 tried[self.address] = lost.message
-                others.append(self.address)
-                self._open(others.pop(0))
-                if self.address in tried:
-                    if time.monotonic() >= began + (RECONNECT_SECONDS if self._answered else 0):
+                self._open(turns[(turn - 1) % len(turns)])
+                if turn % len(turns) == 0:
+                    patience = RECONNECT_SECONDS if self._answered or self._pool_is_there else 0
+                    if time.monotonic() >= began + patience:
                         raise ConnectionLost(_unreachable(tried)) from lost  # pylint: disable=bad-exception-cause
                     time.sleep(1)
             else:
                 self._answered = True
                 return value
+        raise AssertionError("not reached")
 
     def close(self) -> None:
         """Drop the connection; the next call makes a new one."""
@@ -165,7 +178,11 @@ class Session:
                 wire = tuple(to_wire(item() if callable(item) else item) for item in arguments)
                 return self._request(asked, functools.partial(self._proxy.xenapi_request, method, wire))
             except XapiError as error:
+                if error.code in WITHOUT_COORDINATOR:
+                    self._pool_is_there = True
+                    raise NoCoordinator(f"{self.address}: {error.message}") from error
                 if error.code == "HOST_IS_SLAVE":
+                    self._pool_is_there = True
                     asked_already.add(self.address)
                     coordinators = [a for a in self._coordinator(error.parameters[0]) if a not in asked_already]
                     if not coordinators:
