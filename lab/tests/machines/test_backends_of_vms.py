@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from api_client import NULL, Api, Failure
+from xapi_lab.config import ConfigError
 from xapi_lab.machines.namespace import prerequisites
 from xapi_lab.testing import Lab
 
@@ -21,6 +24,12 @@ def test_a_pool_without_machines_refuses_a_vm_that_asks_for_one() -> None:
         with pytest.raises(Failure, match="'namespace' is not one of this pool's, which are none"):
             api("VM.start", vm, False, False)
         assert api("VM.get_power_state", vm) == "Halted"
+
+
+def test_a_pool_of_guests_in_namespaces_without_root_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(ConfigError, match="needs root; start the lab as root"):
+        Lab(backend="namespace").start()
 
 
 @needs_namespaces

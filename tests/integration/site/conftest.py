@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import typing as t
 from pathlib import Path
 
@@ -66,6 +67,7 @@ class Fleet:
 
     def play(self, playbook: str, *flags: str) -> tuple[dict[str, int], str]:
         """The number of changed tasks by host, of a run that must succeed; and its output."""
+        began = time.monotonic()
         command = [str(Path(sys.executable).with_name("ansible-playbook")), f"hardshell.xen.{playbook}"]
         done = subprocess.run(
             [*command, "-i", str(self._folder / "inventory.json"), *flags],
@@ -82,6 +84,7 @@ class Fleet:
         )
         output = done.stdout + done.stderr
         assert done.returncode == 0, output
+        print(f"{playbook} over {len(self.names)} VMs: {time.monotonic() - began:.0f} s")
         return {
             host: int(count) for host, count in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", output, re.M)
         }, output
@@ -138,5 +141,6 @@ def fleet(folder: Path, count: int) -> t.Iterator[Fleet]:
 
 
 @pytest.fixture(scope="module")
-def two_vms(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Fleet]:
-    yield from fleet(tmp_path_factory.mktemp("fleet"), 2)
+def vms(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Fleet]:
+    """Two VMs, or as many as SITE_VMS says, to measure a fleet."""
+    yield from fleet(tmp_path_factory.mktemp("fleet"), int(os.environ.get("SITE_VMS", "2")))

@@ -15,11 +15,11 @@ from .conftest import Fleet
 pytestmark = pytest.mark.engine
 
 
-def test_tenants_converge_and_a_second_run_changes_nothing(two_vms: Fleet) -> None:
-    changed, output = two_vms.play("site")
-    assert all(changed[name] > 0 for name in two_vms.names), output
-    for name in two_vms.names:
-        with urllib.request.urlopen(f"http://{two_vms.address(name)}:8080/hello", timeout=10) as answer:
+def test_tenants_converge_and_a_second_run_changes_nothing(vms: Fleet) -> None:
+    changed, output = vms.play("site")
+    assert all(changed[name] > 0 for name in vms.names), output
+    for name in vms.names:
+        with urllib.request.urlopen(f"http://{vms.address(name)}:8080/hello", timeout=10) as answer:
             assert answer.read() == b"hello"
-    again, output = two_vms.play("site")
+    again, output = vms.play("site")
     assert set(again.values()) == {0}, output
