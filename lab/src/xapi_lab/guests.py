@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: hardshell.xen contributors
-"""A VM's running machine: its specification, its start and end, and what its guest reports."""
+"""A VM's running machine: its specification, its start and end."""
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xapi_lab import guest_metrics
 from xapi_lab.database import Record, new_uuid
 from xapi_lab.errors import XapiError
 from xapi_lab.machines.contract import Disk, MachineError, MachineSpec, Nic
@@ -22,10 +20,6 @@ if TYPE_CHECKING:
     from xapi_lab.lab import Lab
 
 _LOG = logging.getLogger(__name__)
-KERNEL_FEATURES = {"feature-poweroff": "1", "feature-reboot": "1", "feature-suspend": "1"}
-AGENT_FEATURES = {"feature-shutdown": "1", "feature-vcpu-hotplug": "1", "feature-balloon": "1"}
-BACKEND_KEY = "xapi-lab:backend"
-AGENT_VERSION = {"major": "8", "minor": "2", "micro": "1", "build": "100"}
 
 
 # --- specification
@@ -97,12 +91,6 @@ def nic_spec(lab: Lab, vif: Record) -> Nic:
     )
 
 
-def backend_of(lab: Lab, vm: Record) -> str:
-    """What a VM is: `other_config["xapi-lab:backend"]` of it decides, which it has from its template; else the pool."""
-    backend: str = vm["other_config"].get(BACKEND_KEY, lab.config.backend)
-    return backend
-
-
 def machine_spec(lab: Lab, vm_ref: str, *, attached_only: bool = False) -> MachineSpec:
     """The machine that a VM would start, or, with `attached_only`, the one that runs."""
     db = lab.database
@@ -123,7 +111,7 @@ def machine_spec(lab: Lab, vm_ref: str, *, attached_only: bool = False) -> Machi
         vm["HVM_boot_params"].get("order", "cd"),
         tuple(disk for disk in disks if disk.cdrom or disk.path is not None),
         tuple(nics),
-        backend_of(lab, vm),
+        lab.backend_of(vm),
     )
 
 
@@ -167,7 +155,7 @@ def set_running(lab: Lab, vm_ref: str, host: str, *, paused: bool) -> None:
     db.set("VM", vm_ref, "power_state", "Paused" if paused else "Running")
     publish(db, host)
     if not paused:
-        expect_agent(lab, vm_ref)
+        guest_metrics.expect_agent(lab, vm_ref)
 
 
 def set_moved(lab: Lab, vm_ref: str, host: str) -> None:
@@ -232,14 +220,6 @@ def ensure_metrics(lab: Lab, vm_ref: str) -> str:
     return metrics
 
 
-def forget_guest_metrics(lab: Lab, vm_ref: str) -> None:
-    """What XAPI does before a start: addresses of the last run are gone."""
-    metrics = lab.database.get("VM", vm_ref, "guest_metrics")
-    lab.database.set("VM", vm_ref, "guest_metrics", NULL)
-    if lab.database.exists("VM_guest_metrics", metrics):
-        lab.database.destroy("VM_guest_metrics", metrics)
-
-
 def announce(lab: Lab, name: str, vm_ref: str, what: str) -> None:
     """A message about a VM, worded as XAPI words it."""
     vm = lab.database.record("VM", vm_ref)
@@ -261,102 +241,6 @@ def suspend_image(lab: Lab, vdi_uuid: str) -> Path:
     path = lab.state_dir / "suspend"
     path.mkdir(exist_ok=True)
     return path / f"{vdi_uuid}.image"
-
-
-# --- what the guest reports
-
-
-def guest_kind(lab: Lab, vm: Record) -> str:
-    """What runs in a VM: `agent` (kernel with Xen drivers and a guest agent), `kernel` (drivers only) or `silent`.
-
-    `xenstore_data["FIST/guest"]` of the VM decides, the configuration's `guest` otherwise.
-    """
-    kind: str = vm["xenstore_data"].get("FIST/guest", lab.config.guest)
-    return kind
-
-
-def expect_agent(lab: Lab, vm_ref: str) -> None:
-    if not lab.config.agent_delay:
-        lab.agents.report(vm_ref, "presence", lambda: _appear(lab, vm_ref))
-        return
-    domid = lab.database.get("VM", vm_ref, "domid")
-    lab.background(_agent_appears(lab, vm_ref, domid))
-
-
-async def _agent_appears(lab: Lab, vm_ref: str, domid: int) -> None:
-    await asyncio.sleep(lab.config.agent_delay)
-    if lab.database.exists("VM", vm_ref) and lab.database.get("VM", vm_ref, "domid") == domid:
-        lab.agents.report(vm_ref, "presence", lambda: _appear(lab, vm_ref))
-
-
-def _appear(lab: Lab, vm_ref: str) -> None:
-    _guest_metrics(lab, vm_ref)
-
-
-def _guest_metrics(lab: Lab, vm_ref: str) -> str:
-    """The VM's guest metrics, made when the running guest has none yet."""
-    db = lab.database
-    ref: str = db.get("VM", vm_ref, "guest_metrics")
-    if not db.exists("VM_guest_metrics", ref):
-        kind = guest_kind(lab, db.record("VM", vm_ref))
-        drivers = kind != "silent"
-        features = {"agent": {**KERNEL_FEATURES, **AGENT_FEATURES}, "kernel": dict(KERNEL_FEATURES)}.get(kind, {})
-        version = dict(AGENT_VERSION) if kind == "agent" else {}
-        if backend_of(lab, db.record("VM", vm_ref)) == "namespace":
-            # A process's memory cannot be written to a disk; XAPI looks at features only where no version is told.
-            features, version = {name: "1" for name in features if name != "feature-suspend"}, {}
-        ref = db.create(
-            "VM_guest_metrics",
-            {"PV_drivers_up_to_date": drivers, "PV_drivers_detected": drivers, "live": True, "last_updated": now(),
-             "other": features, "PV_drivers_version": version},
-        )  # fmt: skip
-        db.set("VM", vm_ref, "guest_metrics", ref)
-    return ref
-
-
-def report_addresses(lab: Lab, vm_uuid: str, addresses: Mapping[int, tuple[str, ...]]) -> None:
-    """Publish the addresses that a guest was seen to use."""
-    vm_ref = lab.database.find_uuid("VM", vm_uuid)
-    if vm_ref is None or lab.database.get("VM", vm_ref, "power_state") not in {"Running", "Paused"}:
-        return
-    if guest_kind(lab, lab.database.record("VM", vm_ref)) != "agent":
-        return
-
-    def publish() -> None:
-        metrics = _guest_metrics(lab, vm_ref)
-        lab.database.update("VM_guest_metrics", metrics, networks=network_keys(addresses), last_updated=now())
-        lab.save()
-
-    lab.agents.report(vm_ref, "addresses", publish)
-
-
-def network_keys(addresses: Mapping[int, tuple[str, ...]]) -> dict[str, str]:
-    """Addresses by NIC device as VM_guest_metrics.networks has them: 0/ip, 0/ipv4/0, 0/ipv6/0."""
-    networks: dict[str, str] = {}
-    for device, values in sorted(addresses.items()):
-        versions = {4: 0, 6: 0}
-        for value in values:
-            version = ipaddress.ip_address(value).version
-            if version == 4 and not versions[4]:
-                networks[f"{device}/ip"] = value
-            networks[f"{device}/ipv{version}/{versions[version]}"] = value
-            versions[version] += 1
-    return networks
-
-
-def report_os(lab: Lab, vm_uuid: str, os_version: Mapping[str, str]) -> None:
-    vm_ref = lab.database.find_uuid("VM", vm_uuid)
-    if vm_ref is None or lab.database.get("VM", vm_ref, "power_state") != "Running":
-        return
-    if guest_kind(lab, lab.database.record("VM", vm_ref)) != "agent":
-        return
-
-    def publish() -> None:
-        metrics = _guest_metrics(lab, vm_ref)
-        lab.database.update("VM_guest_metrics", metrics, os_version=dict(os_version), last_updated=now())
-        lab.save()
-
-    lab.agents.report(vm_ref, "os_version", publish)
 
 
 # --- what the guest does of its own accord
@@ -384,7 +268,7 @@ async def _after_end(lab: Lab, vm_ref: str, action: str, message: str, what: str
     set_halted(lab, vm_ref)
     if "restart" not in action:
         return
-    forget_guest_metrics(lab, vm_ref)
+    guest_metrics.forget(lab, vm_ref)
     try:
         await lab.machines.start(machine_spec(lab, vm_ref))
     except MachineError as error:
@@ -412,13 +296,13 @@ async def rebooted(lab: Lab, vm_uuid: str) -> None:
 def new_domain(lab: Lab, vm_ref: str) -> None:
     domid = lab.store.get("domid", 0) + 1
     lab.store.put("domid", domid)
-    forget_guest_metrics(lab, vm_ref)
+    guest_metrics.forget(lab, vm_ref)
     lab.database.update("VM", vm_ref, domid=domid)
     vcpus = lab.database.get("VM", vm_ref, "VCPUs_at_startup")
     lab.database.update(
         "VM_metrics", ensure_metrics(lab, vm_ref), start_time=now(), last_updated=now(), VCPUs_number=vcpus
     )
-    expect_agent(lab, vm_ref)
+    guest_metrics.expect_agent(lab, vm_ref)
 
 
 # --- start and stop of the lab

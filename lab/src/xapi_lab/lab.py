@@ -13,13 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xapi_lab import bootstrap, failover, guests, model, operations
+from xapi_lab import bootstrap, failover, guest_metrics, guests, model, operations
 from xapi_lab.agents import Agents
 from xapi_lab.call_log import CallLog
 from xapi_lab.calls import load_all
 from xapi_lab.calls.registry import Context
 from xapi_lab.config import Config, ConfigError, with_this_machine
-from xapi_lab.database import Database
+from xapi_lab.database import Database, Record
 from xapi_lab.faults import Faults, fault_from
 from xapi_lab.listeners import Listeners
 from xapi_lab.machines.by_vm import MachinesByVm
@@ -39,6 +39,7 @@ from xapi_lab.values import NULL
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
+BACKEND_KEY = "xapi-lab:backend"
 
 
 class Lab:
@@ -63,7 +64,7 @@ class Lab:
         self.database.refresh = operations.refresh
         self.database.touches = operations.touches
         self.tasks = Tasks(self.database)
-        self.agents = Agents(self, lambda vm: guests.forget_guest_metrics(self, vm))
+        self.agents = Agents(self, lambda vm: guest_metrics.forget(self, vm))
         self.faults.on_change = self.agents.faults_changed
         self.messages = Messages(self.database)
         self.password = self._root_password()
@@ -174,6 +175,11 @@ class Lab:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    def backend_of(self, vm: Record) -> str:
+        """What a VM is: its `other_config["xapi-lab:backend"]`, which it has from its template, or what the pool is."""
+        backend: str = vm["other_config"].get(BACKEND_KEY, self.config.backend)
+        return backend
+
     def address_of(self, vif_uuid: str) -> str:
         """The loopback address reserved for a VIF on a `nat` network."""
         if vif_uuid not in self._addresses:
@@ -218,10 +224,10 @@ class Lab:
         self.background(guests.crashed(self, uuid))
 
     def on_addresses(self, uuid: str, addresses: Mapping[int, tuple[str, ...]]) -> None:
-        guests.report_addresses(self, uuid, addresses)
+        guest_metrics.report_addresses(self, uuid, addresses)
 
     def on_guest_info(self, uuid: str, os_version: Mapping[str, str]) -> None:
-        guests.report_os(self, uuid, os_version)
+        guest_metrics.report_os(self, uuid, os_version)
 
     # --- inside
 

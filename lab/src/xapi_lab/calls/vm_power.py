@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 
-from xapi_lab import guests, high_availability, placement
+from xapi_lab import guest_metrics, guests, high_availability, placement
 from xapi_lab.calls.registry import Context, call
 from xapi_lab.database import Record, new_uuid
 from xapi_lab.errors import XapiError
@@ -82,7 +82,7 @@ def _prepare(context: Context, vm_ref: str) -> None:
     """What a start writes into the VM's own record."""
     db = context.db
     vm = db.record("VM", vm_ref)
-    guests.forget_guest_metrics(context.lab, vm_ref)
+    guest_metrics.forget(context.lab, vm_ref)
     uefi = vm["HVM_boot_params"].get("firmware") == "uefi"
     platform = dict(vm["platform"])
     platform.setdefault("timeoffset", "0")
@@ -284,7 +284,7 @@ async def unpause(context: Context, vm_ref: str) -> None:
             raise guests.machine_failure(error) from error
         context.db.set("VM", vm_ref, "power_state", "Running")
         if not context.db.exists("VM_guest_metrics", context.db.get("VM", vm_ref, "guest_metrics")):
-            guests.expect_agent(context.lab, vm_ref)
+            guest_metrics.expect_agent(context.lab, vm_ref)
         guests.announce(context.lab, "VM_UNPAUSED", vm_ref, "unpaused")
 
 

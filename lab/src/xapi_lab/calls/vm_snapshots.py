@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 
-from xapi_lab import guests
+from xapi_lab import guest_metrics
 from xapi_lab.calls.registry import Context, call
 from xapi_lab.calls.vdi import clone_vdi, destroy_vdi
 from xapi_lab.calls.vif import remove_vif
@@ -58,7 +58,7 @@ async def checkpoint(context: Context, vm_ref: str, name: str) -> str:
         if state == "Suspended":
             return await _checkpointed(context, vm_ref, name, state)
         if state == "Paused":
-            if guests.guest_kind(context.lab, db.record("VM", vm_ref)) == "silent":
+            if guest_metrics.guest_kind(context.lab, db.record("VM", vm_ref)) == "silent":
                 raise XapiError("VM_LACKS_FEATURE", vm_ref)
             return await _snapshot(context, vm_ref, name, [])
         await suspend_machine(context, vm_ref)
