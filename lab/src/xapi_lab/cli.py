@@ -17,6 +17,7 @@ from xapi_lab import daemon, message_table, saved_pool
 from xapi_lab.admin import AdminError, request
 from xapi_lab.config import BACKENDS, Config, ConfigError, load, validated
 from xapi_lab.faults import OPTIONS
+from xapi_lab.machines.command_line import CONSOLE_LOG
 from xapi_lab.record_set import RecordSetError
 
 
@@ -166,21 +167,13 @@ def _status(arguments: argparse.Namespace) -> int:
 def _console(arguments: argparse.Namespace) -> int:
     found = request(arguments.state_dir.resolve(), "console", vm=arguments.vm)
     directory = Path(found["directory"])
-    logs = sorted(directory.glob("*.log")) if directory.is_dir() else []
-    if not logs:
+    log = directory / CONSOLE_LOG
+    if not log.exists():
         print(f"VM {arguments.vm} has no console log in {directory}", file=sys.stderr)
         return 1
-    for log in logs:
-        print(log.read_text(errors="replace"), end="")
+    print(log.read_text(errors="replace"), end="")
     sockets = ", ".join(str(path) for path in sorted(directory.glob("*.sock")))
-    print(f"(log files: {', '.join(map(str, logs))}; sockets: {sockets or 'none'})", file=sys.stderr)
-    return 0
-
-
-def _host(arguments: argparse.Namespace) -> int:
-    request(arguments.state_dir.resolve(), f"host-{arguments.host_command}", host=arguments.host)
-    outcome = {"lose": "lost", "return": "back", "promote": "the coordinator"}
-    print(f"{arguments.host} is {outcome[arguments.host_command]}")
+    print(f"(log file: {log}; sockets: {sockets or 'none'})", file=sys.stderr)
     return 0
 
 

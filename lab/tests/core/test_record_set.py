@@ -170,6 +170,12 @@ def test_the_command_line_saves_and_loads(
     try:
         assert "kept" in run("status")[1]
         assert "has no console log" in run("console", "kept")[1]
+        (uuid,) = [vm["uuid"] for vm in saved[1]["VM"].values() if vm["name_label"] == "kept"]
+        folder = tmp_path / "first" / "machines" / uuid
+        folder.mkdir(parents=True)
+        (folder / "console.log").write_text("login: ")
+        (folder / "qemu.log").write_text("warning: ")
+        assert run("console", "kept")[1].startswith("login: (log file:")
         assert "cannot be written" in run("save", str(tmp_path / "nowhere" / "pool.json"))[1]
         assert run("save", str(tmp_path / "again.json"))[0] == 0
     finally:
