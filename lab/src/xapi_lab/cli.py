@@ -177,6 +177,13 @@ def _console(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _host(arguments: argparse.Namespace) -> int:
+    request(arguments.state_dir.resolve(), f"host-{arguments.host_command}", host=arguments.host)
+    outcome = {"lose": "lost", "return": "back", "promote": "the coordinator"}
+    print(f"{arguments.host} is {outcome[arguments.host_command]}")
+    return 0
+
+
 def _save(arguments: argparse.Namespace) -> int:
     path = arguments.file.resolve()
     number = request(arguments.state_dir.resolve(), "save", timeout=300.0, path=str(path))
