@@ -38,6 +38,14 @@ def after_start(lab: Lab) -> None:
         memory.publish(lab.database, host)
 
 
+def notice_losses(lab: Lab) -> None:
+    """Let the pool notice the losses of which an earlier lab process had not told it."""
+    for host in lab.members.lost:
+        was_coordinator = host == lab.members.coordinator
+        if placement.is_live(lab.database, host) and not lab.members.emergency:
+            lab.background(_notice_loss(lab, host, was_coordinator))
+
+
 def find_host(lab: Lab, wanted: str) -> str:
     """A host by name, uuid or address; raises FailoverError."""
     for host, record in lab.database.records("host"):

@@ -95,7 +95,8 @@ class Lab:
     async def open(self) -> None:
         """Take over machines that still run."""
         for vm in self.database.refs("VM"):
-            await guests.take_over(self, vm)
+            if self.database.get("VM", vm, "resident_on") not in self.members.lost:
+                await guests.take_over(self, vm)
         if self.measures:
             self.background(self.measurements.run())
         self.save()

@@ -13,6 +13,7 @@ from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 
+from xapi_lab import failover
 from xapi_lab.config import Config
 from xapi_lab.dispatch import dispatch
 from xapi_lab.errors import XapiError
@@ -110,6 +111,7 @@ class Server:
         self.lab.store.put("port", self.port)
         for host in members.lost:
             await self._listeners.close(members.address(host))
+        failover.notice_losses(self.lab)
 
     def _runner(self) -> web.BaseRunner:
         server = web.Server(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from api_client import GIB, MIB, NULL, Api, Failure
@@ -192,6 +193,25 @@ def test_without_ha_a_member_is_made_coordinator_by_hand(lab: Lab, hosts: dict[s
     assert refused(three) == ["HOST_IN_EMERGENCY_MODE"]
     assert new("pool.recover_slaves") == [hosts["three"]]
     assert refused(three) == ["HOST_IS_SLAVE", "127.0.0.2"]
+
+
+def test_a_lost_host_stays_lost_when_the_lab_restarts(tmp_path: Path) -> None:
+    shape = {"hosts": [{"name": "one"}, {"name": "two"}], "srs": [{"name": "shared", "type": "nfs", "shared": True}]}
+    first = Lab(backend="none", state_dir=tmp_path, **shape)
+    first.start()
+    api = Api(first)
+    two = api("host.get_by_name_label", "two")[0]
+    vm = _running(api, "there", two)
+    first.lose_host("two")
+    first.stop(keep_machines=True)
+    with Lab(backend="none", state_dir=tmp_path, host_assumed_dead_after=0.0) as second:
+        api = Api(second)
+        with pytest.raises(ConnectionRefusedError):
+            Api(second, host="127.0.0.2")
+        api.wait(lambda: not _live(api, two))
+        assert api("VM.get_power_state", vm) == "Running"
+        api("host.declare_dead", two)
+        assert api("VM.get_power_state", vm) == "Halted"
 
 
 def test_a_restart_of_xapi_keeps_objects_and_machines_alone(lab: Lab, api: Api, hosts: dict[str, str]) -> None:

@@ -50,10 +50,12 @@ def state_dir(tmp_path: Path) -> Iterator[Path]:
         os.kill(information["pid"], signal.SIGTERM)
 
 
-def test_up_status_down(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_up_status_down(state_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     common = ["--state-dir", str(state_dir)]
+    shape = tmp_path / "pool.yml"
+    shape.write_text("hosts: [{name: one}, {name: two, address: 127.0.0.9}]\nhost_assumed_dead_after: 0\n")
     assert main(["status", *common]) == 3
-    assert main(["up", *common, "--backend", "none"]) == 0
+    assert main(["up", *common, "--backend", "none", "--config", str(shape)]) == 0
     capsys.readouterr()
     assert main(["status", *common, "--json"]) == 0
     status = json.loads(capsys.readouterr().out)
@@ -65,6 +67,18 @@ def test_up_status_down(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main(["fault", "add", *common, "--method", "VM.start", "--error", "SR_FULL,1,2"]) == 0
     assert main(["fault", "list", *common]) == 0
     assert "VM.start" in capsys.readouterr().out
+    assert main(["host", "lose", *common, "three"]) == 1
+    assert "there are" in capsys.readouterr().err
+    assert main(["host", "promote", *common, "127.0.0.9"]) == 0
+    assert main(["fault", "add", *common, "--host-loss", "one"]) == 0
+    assert main(["host", "lose", *common, "two"]) == 1
+    assert "the last host that is up" in capsys.readouterr().err
+    assert main(["status", *common, "--json"]) == 0
+    hosts = json.loads(capsys.readouterr().out)["hosts"]
+    assert [(host["name"], host["up"], host["coordinator"]) for host in hosts] == [
+        ("one", False, False), ("two", True, True)
+    ]  # fmt: skip
+    assert hosts[1]["url"].startswith("https://127.0.0.9:")
     assert main(["calls", *common, "--json"]) == 0
     assert main(["down", *common]) == 0
     assert daemon.running(state_dir) is None
@@ -101,6 +115,10 @@ def test_a_pool_keeps_its_backend(tmp_path: Path) -> None:
         ({"srs": [{"name": "x", "capacity": "2 Gigs"}]}, "a size is a number of bytes or such as '20 GiB'"),
         ({"networks": [{"name": "x", "kind": "bridge"}]}, "kind is nat or private"),
         ({"hosts": []}, "at least one"),
+        ({"hosts": [{"name": "a"}, {"name": "a"}]}, "a name and an address of its own"),
+        ({"hosts": [{"name": "a", "address": "10.0.0.1"}]}, "loopback addresses such as 127.0.0.2"),
+        ({"srs": [{"name": "x", "host": "nobody"}]}, "srs: host is one of xapi-lab, not 'nobody'"),
+        ({"srs": [{"name": "x", "host": "xapi-lab", "shared": True}]}, "belongs to no host"),
     ],
 )
 def test_bad_configuration_is_refused_with_what_would_be_right(source: dict[str, object], message: str) -> None:
