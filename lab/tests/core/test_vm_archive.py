@@ -55,7 +55,7 @@ def written(blocks: dict[int, bytes], size: int) -> bytes:
     return asyncio.run(work())
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(length=st.integers(1, 6), numbers=st.sets(st.integers(0, 5)), packed=st.booleans())
 def test_blocks_of_zeros_are_left_out_but_the_first_and_the_last(length: int, numbers: set[int], packed: bool) -> None:
     size = length * BLOCK - 512
