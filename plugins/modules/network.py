@@ -57,6 +57,13 @@ options:
       - V(unlocked) for a new network. The pool does not change it while interfaces on the network are in use.
     type: str
     choices: [unlocked, disabled]
+  purpose:
+    description:
+      - What the pool uses the network for besides VMs. V(nbd) has the hosts serve disks on it by NBD with TLS, V(insecure_nbd) without;
+        one pool does one of them. An empty list takes the purpose away. The pool wants the role C(pool-admin) for it.
+    type: list
+    elements: str
+    choices: [nbd, insecure_nbd]
   tags:
     description:
       - Tags that the network is to have, besides those that others gave it. The tag C(tenant:NAME) is always there.
@@ -116,6 +123,7 @@ network:
     hosts: {description: The hosts that have the VLAN., type: list, elements: str, returned: success}
     mtu: {description: Largest packet in bytes., type: int, returned: success}
     default_locking_mode: {description: V(unlocked) or V(disabled)., type: str, returned: success}
+    purpose: {description: "What the pool uses it for, V(nbd) or V(insecure_nbd).", type: list, elements: str, returned: success}
     tags: {description: Its tags., type: list, elements: str, returned: success}
 changes:
   description: The changes made, or in check mode to be made, in order.
@@ -137,6 +145,7 @@ journal:
 
 from ansible_collections.hardshell.xen.plugins.module_utils._module import ModuleDefinition, run_as_module
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.connection import connection_arguments
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.network_facts import PURPOSES
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.network_module import run
 
 DEFINITION = ModuleDefinition(
@@ -149,6 +158,7 @@ DEFINITION = ModuleDefinition(
         "device": {"type": "str"},
         "mtu": {"type": "int"},
         "default_locking_mode": {"type": "str", "choices": ["unlocked", "disabled"]},
+        "purpose": {"type": "list", "elements": "str", "choices": list(PURPOSES)},
         "tags": {"type": "list", "elements": "str"},
         "adopt": {"type": "bool", "default": False},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},

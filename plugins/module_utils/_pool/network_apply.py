@@ -57,6 +57,7 @@ class NetworkPerformer:
         self._ref = self._call("network.create", record, asked=f"create the network {network.name!r}")
         if network.default_locking_mode != "unlocked":
             self._set_locking(network.default_locking_mode)
+        self._set_purpose((), network.purpose)
 
     def _change(self, changed: ChangedNetwork) -> None:
         before, after = changed.before, changed.after
@@ -75,6 +76,12 @@ class NetworkPerformer:
             self._call("network.set_MTU", self._ref, after.mtu)
         if before.default_locking_mode != after.default_locking_mode:
             self._set_locking(after.default_locking_mode)
+        self._set_purpose(before.purpose, after.purpose)
+
+    def _set_purpose(self, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+        for message, purposes in (("remove", set(before) - set(after)), ("add", set(after) - set(before))):
+            for purpose in sorted(purposes):
+                self._call(f"network.{message}_purpose", self._ref, purpose, asked=f"{message} the purpose {purpose!r}")
 
     def _set_locking(self, mode: str) -> None:
         self._call("network.set_default_locking_mode", self._ref, mode, asked=f"set default_locking_mode to {mode!r}")

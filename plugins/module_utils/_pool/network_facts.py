@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from .._errors import OptionError
 from . import marks
 
+# XAPI serves disks by NBD on networks of such a purpose: with TLS, and without.
+PURPOSES = ("nbd", "insecure_nbd")
+
 
 @dataclass(frozen=True)
 class NetworkSpec:
@@ -28,6 +31,7 @@ class NetworkSpec:
     device: str | None = None
     mtu: int | None = None
     default_locking_mode: str | None = None
+    purpose: tuple[str, ...] | None = None
     tags: tuple[str, ...] = ()
     adopt: bool = False
 
@@ -76,6 +80,7 @@ class TenantNetwork:
     description: str = ""
     mtu: int = 1500
     default_locking_mode: str = "unlocked"
+    purpose: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     vlans: tuple[Vlan, ...] = ()
     physical: bool = False
@@ -110,18 +115,23 @@ class TenantNetwork:
             "hosts": sorted(vlan.host_name for vlan in self.vlans),
             "mtu": self.mtu,
             "default_locking_mode": self.default_locking_mode,
+            "purpose": list(self.purpose),
             "tags": list(self.tags),
         }
 
 
 @dataclass(frozen=True)
 class ObservedNetworks:
-    """``ours`` carries our marks; ``strangers`` have the name without them; ``taken`` maps device and tag to the network that has them."""
+    """``ours`` carries our marks; ``strangers`` have the name without them; ``taken`` maps device and tag to the network that has them.
+
+    ``purposes`` maps each purpose that a network of the pool has to the names of those networks.
+    """
 
     ours: TenantNetwork | None = None
     strangers: tuple[TenantNetwork, ...] = ()
     ports: tuple[Port, ...] = ()
     taken: t.Mapping[tuple[str, int], TenantNetwork] = field(default_factory=dict)
+    purposes: t.Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def network_spec(parameters: t.Mapping[str, t.Any]) -> NetworkSpec:
@@ -148,9 +158,18 @@ def network_spec(parameters: t.Mapping[str, t.Any]) -> NetworkSpec:
         device=parameters["device"] or None,
         mtu=mtu,
         default_locking_mode=parameters["default_locking_mode"],
+        purpose=_purpose(parameters["purpose"]),
         tags=_tags(parameters["tags"] or []),
         adopt=parameters["adopt"],
     )
+
+
+def _purpose(given: t.Sequence[str] | None) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    if len(set(given)) > 1:
+        raise OptionError("purpose", list(given), "XAPI serves disks with TLS or without, not both; give one")
+    return tuple(sorted(set(given)))
 
 
 def _tags(given: t.Sequence[str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import typing as t
 
 from . import marks
 from .bulk_reads import Records, field_is, records_where, snapshot_of
-from .network_facts import NetworkSpec, ObservedNetworks, Port, TenantNetwork, Vlan
+from .network_facts import PURPOSES, NetworkSpec, ObservedNetworks, Port, TenantNetwork, Vlan
 from .network_plan import concerns_users
 from .session import NULL_REF, Record, Session
 
@@ -37,6 +37,10 @@ def observe_networks(session: Session, spec: NetworkSpec) -> ObservedNetworks:
         strangers=strangers,
         ports=tuple(_ports(seen)),
         taken={(pif["device"], int(pif["VLAN"])): networks[pif["network"]] for pif in pifs if int(pif["VLAN"]) >= 0},
+        purposes={
+            purpose: tuple(sorted(each.name for each in networks.values() if purpose in each.purpose))
+            for purpose in PURPOSES
+        },
     )
 
 
@@ -49,6 +53,7 @@ def network_of(ref: str, record: Record, seen: t.Mapping[str, Records]) -> Tenan
         description=record["name_description"],
         mtu=int(record["MTU"]),
         default_locking_mode=record["default_locking_mode"],
+        purpose=tuple(sorted(record["purpose"])),
         tags=tuple(sorted(record["tags"])),
         vlans=tuple(
             sorted((_vlan(pif, seen) for pif in pifs if int(pif["VLAN"]) >= 0), key=lambda vlan: vlan.host_name)

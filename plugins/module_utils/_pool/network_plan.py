@@ -56,6 +56,7 @@ def plan_network(spec: NetworkSpec, observed: ObservedNetworks) -> Outcome:
         return _plan_absent(spec, observed)
     before = observed.ours or _to_adopt(spec, observed)
     start = before or TenantNetwork(spec.name)
+    _refuse_other_purposes(spec, start, observed)
     vlans, ports, warnings = _vlans(spec, start, observed)
     after = replace(
         start,
@@ -65,6 +66,7 @@ def plan_network(spec: NetworkSpec, observed: ObservedNetworks) -> Outcome:
         description=start.description if spec.description is None else spec.description,
         mtu=spec.mtu or start.mtu,
         default_locking_mode=spec.default_locking_mode or start.default_locking_mode,
+        purpose=start.purpose if spec.purpose is None else spec.purpose,
         tags=marks.tags_of(spec.tenant, spec.tags, start.tags),
         vlans=vlans,
     )
@@ -155,6 +157,19 @@ def _refuse_other_tenants(spec: NetworkSpec, network: TenantNetwork) -> None:
         raise HardshellError(
             f"name: the network {network.name!r} ({network.uuid}) belongs to {network.tenant}, not to {spec.tenant}; choose another name"
         )
+
+
+def _refuse_other_purposes(spec: NetworkSpec, network: TenantNetwork, observed: ObservedNetworks) -> None:
+    """XAPI holds the whole pool to one of the purposes (xapi_network.ml, NETWORK_INCOMPATIBLE_PURPOSES)."""
+    for purpose in spec.purpose or ():
+        for other, names in observed.purposes.items():
+            held = [name for name in names if name != network.name]
+            if other != purpose and held:
+                raise OptionError(
+                    "purpose",
+                    purpose,
+                    f"a pool serves disks with TLS or without, and {', '.join(map(repr, held))} has the purpose {other}",
+                )
 
 
 def _vlans(

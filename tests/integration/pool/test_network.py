@@ -10,6 +10,7 @@ import typing as t
 from collections.abc import Iterator
 
 import pytest
+import XenAPI
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.session import Session, is_read
 from xapi_lab.testing import Lab
 
@@ -90,6 +91,21 @@ def test_a_private_network(pool: Pool) -> None:
     assert cycle(pool, name="acme-backend", tenant="acme", vlan=211, device="eth0")["hosts"] == ["xen1", "xen2"]
     assert cycle(pool, name="acme-backend", tenant="acme", state="absent") is None
     assert contents(pool) == before
+
+
+def test_a_pool_serves_disks_with_tls_or_without(controller_pool: Pool) -> None:
+    pool = controller_pool
+    storage = {"name": "acme-storage", "tenant": "acme"}
+    assert cycle(pool, **storage, purpose=["nbd"])["purpose"] == ["nbd"]
+    other = {"name": "acme-other", "tenant": "acme"}
+    assert "'acme-storage'" in pool.refused("network", **other, purpose=["insecure_nbd"])
+    assert "purpose" in pool.refused("network", **other, purpose=["insecure_nbd", "nbd"])
+    assert cycle(pool, **storage, purpose=["insecure_nbd"])["purpose"] == ["insecure_nbd"]
+    assert not pool.ok("network", **storage)["changed"]
+    assert cycle(pool, **storage, purpose=[])["purpose"] == []
+    pool.call("network.add_purpose", pool.ref("network", "acme-storage"), "nbd")
+    with pytest.raises(XenAPI.Failure, match="NETWORK_INCOMPATIBLE_PURPOSES"):
+        pool.call("network.add_purpose", pool.ref("network", "front"), "insecure_nbd")
 
 
 def test_a_vlan(pool: Pool) -> None:

@@ -61,6 +61,24 @@ async def network_set_default_locking_mode(context: Context, network: str, value
     context.db.set("network", network, "default_locking_mode", value)
 
 
+@call("network.add_purpose")
+async def network_add_purpose(context: Context, network: str, value: str) -> None:
+    """One pool serves disks with TLS or without, whatever the network (xapi_network.ml)."""
+    current = context.db.get("network", network, "purpose")
+    if value in current:
+        return
+    other = {"nbd": "insecure_nbd", "insecure_nbd": "nbd"}[value]
+    if any(other in record["purpose"] for _, record in context.db.records("network")):
+        raise XapiError("NETWORK_INCOMPATIBLE_PURPOSES", value, other)
+    context.db.set("network", network, "purpose", [*current, value])
+
+
+@call("network.remove_purpose")
+async def network_remove_purpose(context: Context, network: str, value: str) -> None:
+    current = context.db.get("network", network, "purpose")
+    context.db.set("network", network, "purpose", [purpose for purpose in current if purpose != value])
+
+
 @call("pool.create_VLAN_from_PIF")
 async def create_vlan_from_pif(context: Context, pif: str, network: str, tag: int) -> list[str]:
     context.db.row("network", network)
