@@ -125,6 +125,7 @@ class NamespaceMachine:
 
     async def _watch_end(self) -> None:
         await self.process.ended.wait()
+        self.known.set()
         # The guest's last word may still be in the socket: it is closed by now, so the reader comes to an end.
         await asyncio.wait([self._reading], timeout=2)
         await self._close()
