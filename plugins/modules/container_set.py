@@ -65,6 +65,8 @@ options:
         They are there before the container starts, and C(docker inspect) does not show what is in them.
       - C(one_shot) is for a member that does one job and ends, such as a migration. It is ready when it has ended with exit code 0, and what links to it
         starts then. It runs again when its definition or image changes. C(restart) is C(no) unless told otherwise, or C(on-failure:3).
+      - C(replicas) is how many containers there are of this member, 1 unless told otherwise. Two or more are called C(MEMBER-1), C(MEMBER-2) and so on,
+        and consumers find all of them under the member's name. They cannot publish fixed host ports. What is more than the number is removed as an orphan.
       - C(tmpfs) is a list of paths, each with mount options if need be, as C(/run:size=16m).
       - C(user), C(group_add), C(working_dir), C(hostname), C(domainname), C(labels), C(init), C(stop_signal), C(stop_grace_period),
         C(extra_hosts) (mapping of name to address), C(dns), C(dns_search) are what they are for C(docker run).

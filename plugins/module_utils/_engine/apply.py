@@ -132,6 +132,7 @@ class Applier:
                 names.MEMBER: wanted.spec.name,
                 names.TRANSACTION: self.transaction,
                 names.LINKS: ",".join(wanted.links),
+                **({names.KNOWN_AS: wanted.spec.known_as} if wanted.spec.known_as != wanted.spec.name else {}),
                 names.ASKED: ",".join(sorted(wanted.spec.asked)),
                 names.IMAGE_ID: wanted.image.id,
                 names.IMAGE_CONFIG: options.inherited_config(dict(wanted.image.config)),

@@ -42,6 +42,7 @@ class Container:
     set: str
     tenant: str
     member: str
+    known_as: str
     transaction: str
     fate: str
     image: str
@@ -198,6 +199,7 @@ def read_container(inspect: JSON, networks: t.Sequence[Network]) -> Container:
         set=labels.get(names.SET, ""),
         tenant=labels.get(names.TENANT, ""),
         member=labels.get(names.MEMBER, ""),
+        known_as=labels.get(names.KNOWN_AS) or labels.get(names.MEMBER, ""),
         transaction=labels.get(names.TRANSACTION, ""),
         fate=labels.get(names.FATE, names.INDEPENDENT),
         image=config.get("Image") or "",

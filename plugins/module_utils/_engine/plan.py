@@ -16,10 +16,11 @@ from .._errors import HardshellError
 from .._plan import Change, Plan
 from . import names, options, show
 from .leftovers import clean_up
-from .links import start_order
+from .links import Link, start_order
 from .mounts import Mount
 from .observe import Attachment, Container, Observed
 from .references import Reference
+from .replicas import providers_of
 from .spec import MemberSpec, SetSpec
 from .update_order import arrange
 
@@ -96,40 +97,36 @@ def _with_image_volumes(
 
 def attachments(spec: SetSpec, member: MemberSpec) -> dict[str, Attachment]:
     """The networks of a member, its own first. An alias of a link is known to the consumer alone."""
-    renamed = {link.provider: f"{link.provider}:{link.alias}" for link in member.links if link.alias != link.provider}
     own = spec.own_network(member.name)
     if spec.network == "flat":
-        return {
-            own: Attachment(
-                frozenset({member.name}),
-                frozenset(
-                    f"{link.provider}:{link.alias}"
-                    for link in member.links
-                    if link.provider in renamed and link.alias != link.provider
-                ),
-            )
-        }
+        return {own: Attachment(frozenset({member.known_as}), frozenset(map(str, _renamed(member))))}
     if spec.network == "declared":
         return _declared_attachments(spec, member)
-    found = {own: Attachment(frozenset({member.name}))}
+    found = {own: Attachment(frozenset({member.known_as}))}
     for link in member.links:
-        network = spec.own_network(link.provider)
+        network = names.own_network(spec.name, link.provider)
         before = found.get(network, Attachment())
-        private = {f"{link.provider}:{link.alias}"} if link.alias != link.provider else set()
+        private = {str(link)} if link in _renamed(member) else set()
         found[network] = Attachment(links=before.links | private)
     return found
+
+
+def _renamed(member: MemberSpec) -> list[Link]:
+    """The links under another name than the provider's own."""
+    return [link for link in member.links if link.alias != link.provider]
 
 
 def _declared_attachments(spec: SetSpec, member: MemberSpec) -> dict[str, Attachment]:
     """The networks that a member names. An alias of a link is known in the first network that consumer and provider share."""
     private: dict[str, set[str]] = {network: set() for network in member.networks}
-    for link in member.links:
-        shared = [network for network in member.networks if network in spec.members[link.provider].networks]
-        if shared and link.alias != link.provider:
-            private[shared[0]].add(f"{link.provider}:{link.alias}")
+    for link in _renamed(member):
+        provider = next(other for other in spec.members.values() if other.known_as == link.provider)
+        shared = [network for network in member.networks if network in provider.networks]
+        if shared:
+            private[shared[0]].add(str(link))
     return {
         names.declared_network(spec.name, network): Attachment(
-            frozenset({member.name, *aliases}), frozenset(private[network])
+            frozenset({member.known_as, *aliases}), frozenset(private[network])
         )
         for network, aliases in member.networks.items()
     }
@@ -178,7 +175,7 @@ def _member_changes(
     name = wanted.spec.name
     needs = (
         *ground,
-        *(f"container:{link.provider}" for link in wanted.spec.links if f"container:{link.provider}" in planned),
+        *(f"container:{provider}" for provider in wanted.spec.providers if f"container:{provider}" in planned),
     )
     needs = tuple(dict.fromkeys(needs))
     if current is None:
@@ -335,9 +332,7 @@ def _removals(spec: SetSpec, observed: Observed, ground: tuple[str, ...]) -> lis
     gone = (
         sorted(name for name in current if name not in spec.members) if spec.remove_orphans or not spec.present else []
     )
-    consumers_first = reversed(
-        start_order({name: [link.split(":")[0] for link in current[name].links] for name in gone})
-    )
+    consumers_first = reversed(start_order(providers_of({name: current[name] for name in gone})))
     reason = "the definition does not hold it" if spec.present else "state=absent"
     changes = []
     for name in consumers_first:

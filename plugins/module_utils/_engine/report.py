@@ -120,5 +120,5 @@ def _read_set(set_name: str, observed: Observed) -> JSON:
 def _network_kind(set_name: str, members: t.Mapping[str, Container]) -> str:
     if any(container.network_mode == names.flat_network(set_name) for container in members.values()):
         return "flat"
-    own = all(container.network_mode == names.own_network(set_name, name) for name, container in members.items())
+    own = all(c.network_mode == names.own_network(set_name, c.known_as) for c in members.values())
     return "per-link" if own else "declared"

@@ -22,6 +22,7 @@ from .health import Watch, wait_ready
 from .leftovers import new_set_was_whole
 from .links import start_order
 from .observe import Attachment, Container, Observed, observe
+from .replicas import providers_of
 from .spec import SetSpec
 
 # A restarting engine needs some seconds before it answers again.
@@ -110,7 +111,7 @@ def take_back(before: Observed, now: Observed) -> Plan:
                 )
             )
     started: dict[str, str] = {}
-    providers = {name: [link.split(":")[0] for link in container.links] for name, container in old.items()}
+    providers = providers_of(old)
     for name in start_order(providers):
         if old[name].running and not current[name].running:
             needs = [*gone, *mended, *(started[provider] for provider in providers[name] if provider in started)]

@@ -21,6 +21,7 @@ from .options import NO_NEW_PRIVILEGES, OPTIONS, effective_capabilities
 from .ports import Port, parse_ports
 from .references import Reference, parse_reference
 from .registries import Registry, parse_registries
+from .replicas import expand
 
 _DIRECT = {option.name: option.parse for option in OPTIONS if option.parse}
 _MEMBER_KEYS = (
@@ -35,17 +36,24 @@ _MEMBER_KEYS = (
     "cap_drop",
     "no_new_privileges",
     "engine_socket",
+    "replicas",
 )
+MOST_REPLICAS = 100
 
 
 @dataclass(frozen=True)
 class MemberSpec:
-    """One container of the set. ``asked`` holds the canonical value of each option that was written; ``networks`` are empty unless the set's are declared."""
+    """One container of the set. ``known_as`` is what consumers call it, which replicas share; ``providers`` are the containers that its links lead to.
+
+    ``asked`` holds the canonical value of each option that was written; ``networks`` are empty unless the set's are declared.
+    """
 
     name: str
     image: str
     reference: Reference
+    known_as: str
     links: tuple[Link, ...] = ()
+    providers: tuple[str, ...] = ()
     asked: t.Mapping[str, t.Any] = field(default_factory=dict)
     networks: Networks = field(default_factory=dict)
     files: t.Mapping[str, PlacedFile] = field(default_factory=dict, repr=False)
@@ -81,7 +89,7 @@ class SetSpec:
     warnings: tuple[str, ...] = ()
 
     def providers(self) -> dict[str, list[str]]:
-        return {name: [link.provider for link in member.links] for name, member in self.members.items()}
+        return {name: list(member.providers) for name, member in self.members.items()}
 
     def order(self) -> list[str]:
         """The members, providers first."""
@@ -93,7 +101,7 @@ class SetSpec:
             return names.flat_network(self.name)
         if self.network == "declared":
             return names.declared_network(self.name, next(iter(self.members[member].networks)))
-        return names.own_network(self.name, member)
+        return names.own_network(self.name, self.members[member].known_as)
 
     def networks(self) -> tuple[str, ...]:
         if self.network == "declared":
@@ -115,7 +123,8 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
     if present and parameters["remove_volumes"]:
         raise OptionError("remove_volumes", True, "volumes are removed with state=absent only")
     network = parameters["network"] or "per-link"
-    members = {}
+    members: dict[str, MemberSpec] = {}
+    replicas: dict[str, int] = {}
     if present:
         containers = parsers.mapping("containers", parameters["containers"])
         if not containers:
@@ -124,9 +133,13 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
             )
         for member, definition in containers.items():
             members[_dns_label("containers", member)] = _member(name, member, definition, network)
+            replicas[member] = parsers.integer(1, MOST_REPLICAS)(
+                f"containers.{member}.replicas", definition.get("replicas", 1)
+            )
         check_links({member: spec.links for member, spec in members.items()})
         check_names({member: spec.networks for member, spec in members.items()})
         _check_ports(members)
+        members = expand(members, replicas)
     images = tuple(
         ArchivedImage(item["archive"], item["image"], parse_reference(f"images[{index}].image", item["image"]))
         for index, item in enumerate(parameters["images"] or [])
@@ -225,7 +238,7 @@ def _member(set_name: str, name: str, definition: t.Any, network: str) -> Member
         )
     if asked.get("memory_reservation", 0) > asked.get("memory", 2**63):
         raise OptionError(f"{path}.memory_reservation", given["memory_reservation"], "it cannot be above memory")
-    return MemberSpec(name, given["image"], reference, links, asked, networks, files)
+    return MemberSpec(name, given["image"], reference, name, links, asked=asked, networks=networks, files=files)
 
 
 def _networks(path: str, given: t.Any, network: str) -> Networks:

@@ -18,6 +18,7 @@ import typing as t
 from .._plan import Change, Plan
 from .links import start_order
 from .plan import Work
+from .replicas import providers_of
 from .update_order import BESIDE, IN_TURN
 
 Need = t.Iterable[str]
@@ -88,8 +89,9 @@ def _all_at_once(
 ) -> tuple[list[str], list[str], list[str]]:
     """The old set is stopped, consumers first, and then the new one started, providers first."""
     stopped: list[str] = []
+    before = _providers_before(old)
     for change in _consumers_first(old):
-        consumers = (f"stop:{other.name}" for other in old if change.name in _providers_before(other))
+        consumers = (f"stop:{other}" for other, providers in before.items() if change.name in providers)
         stopped.append(add(f"stop:{change.name}", "stop", change, below, consumers))
     started = []
     for change in _providers_first(starting):
@@ -120,8 +122,9 @@ def _one_after_another(
         elif order == BESIDE:
             stopped.append(add(f"switch:{name}", "switch", change, [f"steady:{name}"]))
             stopped.append(add(f"stop:{name}", "stop", change, [f"switch:{name}"]))
+    before = _providers_before(gone)
     for change in _consumers_first(gone):
-        consumers = (f"stop:{other.name}" for other in gone if change.name in _providers_before(other))
+        consumers = (f"stop:{other}" for other, providers in before.items() if change.name in providers)
         stopped.append(add(f"stop:{change.name}", "stop", change, below, list(stopped), steady, consumers))
     return stopped, started, steady
 
@@ -130,24 +133,20 @@ def _work(change: Change) -> Work:
     return t.cast(Work, change.payload)
 
 
-def _providers_before(change: Change) -> list[str]:
-    current = _work(change).current
-    return [link.split(":")[0] for link in current.links] if current else []
+def _providers_before(changes: list[Change]) -> dict[str, list[str]]:
+    return providers_of({change.name: current for change in changes if (current := _work(change).current)})
 
 
-def _providers_after(change: Change) -> list[str]:
+def _providers_after(change: Change) -> t.Sequence[str]:
     wanted = _work(change).wanted
-    return [link.provider for link in wanted.spec.links] if wanted else []
+    return wanted.spec.providers if wanted else ()
 
 
 def _providers_first(changes: list[Change]) -> list[Change]:
-    return _ordered(changes, _providers_after)
+    by_name = {change.name: change for change in changes}
+    return [by_name[name] for name in start_order({change.name: _providers_after(change) for change in changes})]
 
 
 def _consumers_first(changes: list[Change]) -> list[Change]:
-    return list(reversed(_ordered(changes, _providers_before)))
-
-
-def _ordered(changes: list[Change], providers: t.Callable[[Change], list[str]]) -> list[Change]:
     by_name = {change.name: change for change in changes}
-    return [by_name[name] for name in start_order({name: providers(change) for name, change in by_name.items()})]
+    return [by_name[name] for name in reversed(start_order(_providers_before(changes)))]

@@ -37,18 +37,23 @@ say() {
 members() {
     # shellcheck disable=SC2046 # one word each
     set -- $(docker ps --all --no-trunc --filter "label=hardshell.set=$1" --filter label=hardshell.fate \
-        --format '{{.Names}} {{.ID}} {{.Label "hardshell.member"}} {{.Label "hardshell.links"}}' | grep -Ev '^[^ ]*\.(new|old) ' | in_order)
+        --format '{{.Names}} {{.ID}} {{.Label "hardshell.member"}} {{or (.Label "hardshell.known-as") (.Label "hardshell.member")}} {{.Label "hardshell.links"}}' |
+        grep -Ev '^[^ ]*\.(new|old) ' | in_order)
     [ $# = 0 ] || docker inspect --format "$MEMBER" "$@" 2>/dev/null | sed 's,^/,,'
 }
 
-# Lines of name, id, member and links (provider:alias,...), as ids with the providers first.
+# Lines of name, id, member, what its consumers call it (replicas share that) and links (provider:alias,...), as ids with the providers first.
 in_order() {
     awk '
-        { id[$3] = $2; links[$3] = $4; given[NR] = $3 }
-        function visit(member,    count, i, provider, part) {
-            if (!(member in id) || seen[member]++) return
+        { id[$3] = $2; called[$4] = called[$4] " " $3; links[$3] = $5; given[NR] = $3 }
+        function visit(member,    count, i, provider, part, replicas, j, replica) {
+            if (seen[member]++) return
             count = split(links[member], provider, ",")
-            for (i = 1; i <= count; i++) { split(provider[i], part, ":"); visit(part[1]) }
+            for (i = 1; i <= count; i++) {
+                split(provider[i], part, ":")
+                replicas = split(called[part[1]], replica, " ")
+                for (j = 1; j <= replicas; j++) visit(replica[j])
+            }
             print id[member]
         }
         END { for (i = 1; i <= NR; i++) visit(given[i]) }'

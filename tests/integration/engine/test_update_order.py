@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Members that run once, and updates without a gap: seen by a consumer that asks all the time."""
+"""Members that run once, replicas, and updates without a gap: seen by a consumer that asks all the time."""
 
 from __future__ import annotations
 
@@ -139,3 +139,27 @@ def test_a_one_shot_may_try_again(engine: Engine) -> None:
     )
     engine.deploy(migration(tries, restart="on-failure:5"))
     assert engine.daemon.execute("shop_web", "cat", "/data/tries")[1].split() == ["x", "x"]
+
+
+def test_replicas_are_found_under_one_name_and_scaled_without_their_consumers(engine: Engine) -> None:
+    def shop_of(count: int, image: str = "box:1") -> dict[str, t.Any]:
+        return {
+            "web": {"image": "box:1", "links": ["api:backend"]},
+            "api": {"image": image, "replicas": count, "ports": ["80"]},
+        }
+
+    made = engine.deploy(shop_of(2))
+    assert set(engine.daemon.running()) == {"shop_web", "shop_api-1", "shop_api-2"}
+    assert made.members["web"]["links"] == ["api:backend"]
+    assert engine.deploy(shop_of(2)).result["changes"] == []
+    web = engine.daemon.running()["shop_web"]
+    engine.daemon.request("POST", "/containers/shop_api-1/stop?t=0")
+    assert engine.daemon.reaches("shop_web", "backend")
+    scaled = engine.deploy(shop_of(3))
+    assert scaled.actions == [("start", "container", "api-1"), ("create", "container", "api-3")]
+    updated = engine.deploy(shop_of(2, "box:2"), update_order="start-first")
+    assert {action for action, _kind, _name in updated.actions} == {"replace", "remove"}
+    assert engine.daemon.running()["shop_web"] == web
+    assert engine.daemon.reaches("shop_web", "backend")
+    assert engine.info()[0]["network"] == "per-link"
+    assert engine.deploy(shop_of(2, "box:2")).result["changes"] == []

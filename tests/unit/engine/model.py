@@ -95,6 +95,7 @@ def engine_report(spec: SetSpec, wanted: Wanted, identity: str) -> dict[str, t.A
         names.TENANT: spec.tenant,
         names.MEMBER: wanted.spec.name,
         names.LINKS: ",".join(wanted.links),
+        names.KNOWN_AS: wanted.spec.known_as,
         names.ASKED: ",".join(sorted(wanted.spec.asked)),
         names.IMAGE_ID: wanted.image.id,
         **({names.FATE: spec.fate} if spec.fate else {}),

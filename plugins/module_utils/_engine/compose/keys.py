@@ -104,9 +104,7 @@ SERVICE: dict[str, Answer] = {
     "deploy.labels": Refused("there is no service beside its container: write labels of the service"),
     "deploy.mode": Refused(_SWARM, unless=("replicated",)),
     "deploy.placement": Refused(_SWARM),
-    "deploy.replicas": Refused(
-        "one container runs for each service: take it out, or repeat the service", unless=("1",)
-    ),
+    "deploy.replicas": Supported("`replicas`, at least 1"),
     "deploy.resources": Supported(),
     "deploy.resources.limits": Supported(),
     "deploy.resources.limits.cpus": Supported("`cpus`"),
@@ -204,7 +202,7 @@ SERVICE: dict[str, Answer] = {
     "read_only": Supported("`read_only`"),
     "restart": Supported("`restart`; `no` unless it is written"),
     "runtime": Refused("the engine's default runtime runs the containers"),
-    "scale": Refused("one container runs for each service: take it out, or repeat the service", unless=("1",)),
+    "scale": Supported("`replicas`, at least 1"),
     "secrets": Supported("`files`, at `/run/secrets/NAME`; see Secrets and configs"),
     **{f"secrets[].{key}": Supported() for key in ("source", "target", "uid", "gid", "mode")},
     "security_opt": Supported("`security_opt` and `no_new_privileges`; a seccomp profile is read on the controller"),

@@ -122,6 +122,7 @@ class Services:
             mounts = volumes(f"{path}.volumes", name, given["volumes"], self._declared_volumes)
             found.update({"volumes": mounts.volumes} if mounts.volumes else {})
             _add(found, "tmpfs", f"{path}.volumes", [*found.get("tmpfs", []), *mounts.tmpfs])
+        found.update(_replicas(path, given))
         found.update(self._security(f"{path}.security_opt", given.get("security_opt") or []))
         return found
 
@@ -215,6 +216,24 @@ def _restart(path: str, given: JSON) -> JSON:
     if name != "on-failure":
         raise OptionError(f"{option}.max_attempts", attempts, "the engine counts attempts with on-failure only")
     return {"restart": f"{name}:{parsers.integer(1)(f'{option}.max_attempts', attempts)}"}
+
+
+def _replicas(path: str, given: JSON) -> JSON:
+    told = {
+        f"{path}.{key}": value
+        for key, value in (
+            ("scale", given.get("scale")),
+            ("deploy.replicas", (given.get("deploy") or {}).get("replicas")),
+        )
+        if value is not None
+    }
+    counts = {option: parsers.integer(1)(option, value) for option, value in told.items()}
+    if len(set(counts.values())) > 1:
+        raise OptionError(
+            f"{path}.deploy.replicas", counts[f"{path}.deploy.replicas"], "scale says another number; keep one of them"
+        )
+    count = next(iter(counts.values()), 1)
+    return {"replicas": count} if count > 1 else {}
 
 
 def _command(path: str, given: JSON) -> JSON:

@@ -89,6 +89,8 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
         for what, rate in (("read_bps", "12mb"), ("read_iops", 120), ("write_bps", "1024k"), ("write_iops", 30))
         for part in ("", "[].path", "[].rate")
     },
+    "deploy.replicas": [({"deploy": {"replicas": 3}}, {"replicas": 3}), ({"deploy": {"replicas": 1}}, {})],
+    "scale": [({"scale": "2"}, {"replicas": 2}), ({"scale": 2, "deploy": {"replicas": 2}}, {"replicas": 2})],
     "ipc": [({"ipc": "shareable"}, {"ipc_mode": "shareable"}), ({"ipc": "host"}, {"ipc_mode": "host"})],
     "pid": [({"pid": "host"}, {"pid_mode": "host"})],
     "uts": [({"uts": "host"}, {"uts_mode": "host"})],
@@ -456,6 +458,8 @@ def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
         ({"command": []}, r"command: \[\] .*say the entrypoint too"),
         ({"entrypoint": 3}, "entrypoint: 3"),
         ({"depends_on": {"db": {"condition": "service_done"}}}, r"depends_on\.db\.condition: "),
+        ({"scale": 0}, "scale: 0"),
+        ({"scale": 2, "deploy": {"replicas": 3}}, r"deploy\.replicas: 3 .*scale says another"),
         ({"ipc": "service:db"}, "ipc: 'service:db'"),
         ({"blkio_config": {"device_read_bps": [{"path": "/dev/sda"}]}}, r"blkio_config\.device_read_bps\[0\]\.rate: "),
         ({"depends_on": ["mqq"]}, r"depends_on\.mqq: .*did you mean 'mq'"),
