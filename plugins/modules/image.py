@@ -49,8 +49,10 @@ options:
   format:
     description:
       - Format of the file. V(auto) looks at its first bytes. V(qcow2) is converted with C(qemu-img), which must be there then.
+      - With O(state=exported), what O(path) is to be; V(auto) goes by the end of its name. V(raw) and V(vhd) are the disk, V(xva) is the template with it,
+        which C(xe vm-import) and other tools of the pool read.
     type: str
-    choices: [auto, raw, vhd, qcow2]
+    choices: [auto, raw, vhd, qcow2, xva]
     default: auto
   size:
     description:
@@ -109,8 +111,9 @@ options:
     description:
       - Whether the template should be there. V(absent) removes a template that this module made with its disk, all of its versions, and what
         interrupted uploads left.
+      - V(exported) writes the image, or one O(version) of it, to O(path), unless there is a file of that name, which stays as it is whatever it holds.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, exported]
     default: present
 seealso:
   - module: hardshell.xen.vm
@@ -137,6 +140,12 @@ EXAMPLES = r"""
     path: ~/images/debian-12-20251124.raw.xz
     version: "20251124"
     keep: 3
+
+- name: A copy of it as a file
+  hardshell.xen.image:
+    name: debian-12
+    path: /srv/images/debian-12.vhd
+    state: exported
 
 - name: Remove it
   hardshell.xen.image:
@@ -187,7 +196,7 @@ DEFINITION = ModuleDefinition(
         "path": {"type": "path"},
         "url": {"type": "str"},
         "checksum": {"type": "str"},
-        "format": {"type": "str", "choices": ["auto", "raw", "vhd", "qcow2"], "default": "auto"},
+        "format": {"type": "str", "choices": ["auto", "raw", "vhd", "qcow2", "xva"], "default": "auto"},
         "size": {"type": "str"},
         "sr": {"type": "str"},
         "description": {"type": "str"},
@@ -199,10 +208,10 @@ DEFINITION = ModuleDefinition(
         "version": {"type": "str"},
         "keep": {"type": "int"},
         "upload_timeout": {"type": "int", "default": 3600},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "state": {"type": "str", "choices": ["present", "absent", "exported"], "default": "present"},
     },
     mutually_exclusive=[["path", "url"]],
-    required_if=[("state", "present", ["path", "url"], True)],
+    required_if=[("state", "present", ["path", "url"], True), ("state", "exported", ["path"])],
     required_by={"url": ["checksum"]},
     run=run,
 )

@@ -17,6 +17,7 @@ from .._plan import ApplyError, Plan, carry_out
 from .connection import connection_options
 from .image_apply import ImagePerformer
 from .image_compression import compression_of, plain
+from .image_export import export_image
 from .image_file import ImageFile, fetched, look_at, require_checksum, sha256_of
 from .image_observe import observe_image
 from .image_plan import ImageSpec, ObservedImage, image_spec, plan_image
@@ -29,6 +30,9 @@ ATTEMPTS = 4
 def run(parameters: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
     """Bring one image to what is asked for."""
     spec = image_spec(parameters)
+    if spec.state == "exported":
+        with Session(connection_options(parameters), context.warn) as session:
+            return export_image(session, spec, context)
     with Session(connection_options(parameters), context.warn) as session, contextlib.ExitStack() as files:
         return _converge(session, spec, context, files)
 

@@ -75,7 +75,7 @@ def _send(
             connection.endheaders()
             answer = _early_answer(connection)
             if answer is not None and answer.status in (301, 302, 307):
-                address = _redirected(address, answer.getheader("Location") or "", asked)
+                address = redirected(address, answer.getheader("Location") or "", asked)
                 continue
             if answer is not None and answer.status != 200:
                 raise HardshellError(f"{asked}: {address} answered HTTP {answer.status} {answer.reason}")
@@ -122,7 +122,8 @@ def _await_hangup(connection: VerifiedConnection, timeout: float) -> None:
             pass
 
 
-def _redirected(address: Address, location: str, asked: str) -> Address:
+def redirected(address: Address, location: str, asked: str) -> Address:
+    """Where an answer sends us. Raises ``HardshellError`` for what is no https address."""
     parts = urllib.parse.urlsplit(location)
     if parts.scheme != "https" or not parts.hostname:
         raise HardshellError(f"{asked}: {address} sends us to {location!r}, which is no https address")

@@ -9,10 +9,12 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import tarfile
 import typing as t
 from pathlib import Path
 
 import pytest
+from xapi_lab.testing import Lab
 
 if t.TYPE_CHECKING:
     from conftest import Pool
@@ -72,6 +74,41 @@ def test_image(pool: Pool, disk_image: Path) -> None:
 
     pool.four_steps("image", name="debian", state="absent")
     assert pool.left_over() == {}
+
+
+def test_an_image_becomes_a_file(pool: Pool, disk_image: Path, tmp_path: Path) -> None:
+    pool.ok("image", name="debian", path=str(disk_image))
+    copy = {"name": "debian", "state": "exported"}
+    pool.four_steps("image", **copy, path=str(tmp_path / "copy.raw"))
+    assert (tmp_path / "copy.raw").stat().st_size == disk_image.stat().st_size
+    left = ["copy.raw", disk_image.name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
+    # A pool without machines has no disk to make a VHD of.
+    assert "VDI_IO_ERROR" in pool.run("image", **copy, path=str(tmp_path / "half.vhd"))["msg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
+    assert ".raw, .img, .vhd or .xva" in pool.refused("image", **copy, path=str(tmp_path / "copy.iso"))
+    assert "no image 'ubuntu'" in pool.refused("image", name="ubuntu", state="exported", path=str(tmp_path / "a.raw"))
+    assert "no image 'debian' in version 7" in pool.refused("image", **copy, version="7", path=str(tmp_path / "a.raw"))
+
+
+def test_a_file_of_an_image_holds_what_it_was_made_from(
+    controller_pool: Pool, disk_image: Path, tmp_path: Path
+) -> None:
+    """Against disks that hold something, which a pool without machines has none of."""
+    with Lab(backend="qemu") as lab:
+        pool = controller_pool
+        pool.lab = lab
+        pool.ok("image", name="debian", path=str(disk_image))
+        pool.ok("image", name="debian", state="exported", path=str(tmp_path / "copy.raw"))
+        pool.ok("image", name="again", path=str(tmp_path / "copy.raw"))
+        pool.ok("image", name="again", state="exported", path=str(tmp_path / "copy.vhd"))
+        pool.ok("image", name="third", path=str(tmp_path / "copy.vhd"))
+        pool.ok("image", name="third", state="exported", path=str(tmp_path / "third.raw"))
+        pool.ok("image", name="third", state="exported", path=str(tmp_path / "whole"), format="xva")
+    with tarfile.open(tmp_path / "whole") as archive:
+        assert archive.getnames()[0] == "ova.xml"
+    assert (tmp_path / "copy.raw").read_bytes() == disk_image.read_bytes()
+    assert (tmp_path / "third.raw").read_bytes() == disk_image.read_bytes()
 
 
 def test_versions_of_an_image(pool: Pool, tmp_path: Path) -> None:
