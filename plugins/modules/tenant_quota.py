@@ -18,6 +18,7 @@ description:
   - A disk counts once, by its virtual size, whether its VM runs or not; so do disks that were kept when their VM was removed.
   - vCPUs and memory count for VMs that are running or paused, and for those that O(vms) will leave so. Halted and suspended VMs count as VMs and by
     their disks.
+  - A disk that is attached by O(hardshell.xen.vm#module:disks[].vdi) counts from then on.
   - Snapshots count nothing, and neither do templates and config drives.
   - A tenant that is over its quota already is warned of, and refused only what asks for more of that resource.
 author:
