@@ -192,6 +192,19 @@ def test_changing_a_vm(kill: Callable[..., int], shop: Arguments, when: str) -> 
     assert kill(make_shop(shop), "vm", when, **changed) > 10
 
 
+def test_changing_the_devices_of_a_vm(kill: Callable[..., int], shop: Arguments) -> None:
+    changed = {
+        **SHOP,
+        "disks": [{"name": "data", "state": "absent"}, {"name": "logs", "size": "1GiB", "qos": {"sched": "idle"}}],
+        "networks": [
+            {**shop["networks"][0], "rate_limit": 100, "locking_mode": "locked", "ipv4_allowed": ["192.0.2.1"]}
+        ],
+        "allow_power_cycle": True,
+    }
+    lean = {**shop, "config_drive": None, "ssh_host_key": False, "wait_for": {"guest_agent": True}}
+    assert kill(make_shop(lean), "vm", "after", **changed) > 6
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_removing_the_config_drive(kill: Callable[..., int], shop: Arguments, when: str) -> None:
     assert kill(make_shop(shop), "vm", when, **SHOP, config_drive={"state": "absent"}) > 3
