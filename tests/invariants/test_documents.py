@@ -16,12 +16,6 @@ DOCUMENTS = sorted(path.relative_to(ROOT).as_posix() for path in [ROOT / "README
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_test_that_a_document_names_is_there(document: str) -> None:
-    named = re.findall(r"`(tests/[\w/.]+\.py)`", (ROOT / document).read_text(encoding="utf-8"))
-    assert [path for path in named if not (ROOT / path).is_file()] == []
-
-
-@pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_option_that_a_document_names_is_there(document: str) -> None:
     named = re.findall(r"`(\w+)#(\w+)`", (ROOT / document).read_text(encoding="utf-8"))
     definitions = "ansible_collections.hardshell.xen.plugins.modules"
