@@ -224,7 +224,9 @@ def run_steps(steps: Steps) -> None:
     steps.run([sys.executable, str(builder)], everything)
 
     steps.begin("Make the demo's container images (cached)", "container-images")
-    steps.run([sys.executable, str(ROOT / "examples" / "images" / "build_images.py"), "--output", str(IMAGES)], everything)
+    steps.run(
+        [sys.executable, str(ROOT / "examples" / "images" / "build_images.py"), "--output", str(IMAGES)], everything
+    )
 
     steps.begin("Upload the disk image and make it a template", "template")
     steps.run(playbook("guest_image"), tasks_and_progress)

@@ -23,7 +23,9 @@ _REF = re.compile(r"OpaqueRef:[0-9a-f-]{36}\Z")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 _NULL = "OpaqueRef:NULL"
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
-_EMBEDDED = re.compile(r"trackid=[0-9a-f]{32}|OpaqueRef:[0-9a-f-]{36}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_EMBEDDED = re.compile(
+    r"trackid=[0-9a-f]{32}|OpaqueRef:[0-9a-f-]{36}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+)
 NOT_TRUTH = {
     "VM.copy", "VDI.copy", "VM.pool_migrate", "VM.send_sysrq", "VM.send_trigger", "VM.add_to_VCPUs_params_live",
     "VM.query_data_source", "SR.probe", "VM.s3_suspend", "VM.s3_resume", "Async.VDI.copy",
@@ -35,7 +37,10 @@ DISTORTED = {
     ("12_operation_in_progress.jsonl", 15): "asked during a snapshot, which is over here: see test_recorded_details.py",
     ("12_operation_in_progress.jsonl", 17): "the same",
     ("02_templates.jsonl", 44): "destroys the copy that VM.copy, left out, would have made",
-    ("06b_hotplug.jsonl", 151): "of a template that 02_templates.jsonl made a VM, and that the recording's pool had anew",
+    (
+        "06b_hotplug.jsonl",
+        151,
+    ): "of a template that 02_templates.jsonl made a VM, and that the recording's pool had anew",
     ("06b_hotplug.jsonl", 158): "the same",
     ("06b_hotplug.jsonl", 91): "VBD.insert into a running VM, which the recording's simulator could not do",
     ("06b_hotplug.jsonl", 93): "the same",
@@ -156,7 +161,9 @@ class Replay:
         response = connection.getresponse()
         text = response.read().decode(errors="replace")
         told = {name: response.headers[name] for name in COMPARED_HEADERS}
-        if response.status != exchange.status or told != {name: exchange.headers.get(name) for name in COMPARED_HEADERS}:
+        if response.status != exchange.status or told != {
+            name: exchange.headers.get(name) for name in COMPARED_HEADERS
+        }:
             self.outcomes.append(Outcome(exchange, "error", f"{response.status} {told} {text}"))
         elif _TAR not in text and not _same_text(exchange.text, text):
             self.outcomes.append(Outcome(exchange, "content", text))
@@ -213,7 +220,6 @@ class Replay:
         if _EMBEDDED.search(expected) or _MAC.match(expected):
             return (expected == _NULL) == (value == _NULL)
         return expected == value
-
 
     def _learn(self, expected: Any, value: Any) -> None:
         if isinstance(expected, str) and isinstance(value, str):

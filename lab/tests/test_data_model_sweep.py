@@ -102,7 +102,9 @@ class Wire:
 
     def __init__(self, lab: Lab, protocol: str, session: str) -> None:
         self._protocol, self._session = protocol, session
-        self._connection = http.client.HTTPSConnection(lab.host, lab.port, context=lab.ssl_context, timeout=CALL_TIMEOUT)
+        self._connection = http.client.HTTPSConnection(
+            lab.host, lab.port, context=lab.ssl_context, timeout=CALL_TIMEOUT
+        )
 
     def call(self, method: str, *arguments: Any, session: bool = True) -> list[str] | None:
         params = (self._session, *arguments) if session else arguments

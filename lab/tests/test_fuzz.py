@@ -38,7 +38,22 @@ ENDS_THE_SESSION = {"session.logout", "session.local_logout"}
 TEXTS = ["", "x", "OpaqueRef:NULL", "OpaqueRef:", "0", "-1", "9" * 30, "1e3", "\U0001f600", "\u202e", "a" * 5000, "<&>\"'",
          "]]>", "%s%n", "../../etc/passwd", "true", "xvda", "autodetect", "20240131T09:05:07Z", "99999999T99:99:99Z",
          "<provision><disk", "\ud800", "\x00", "\x1b[0m", "127.0.0.1", "::1", "aa:bb:cc:dd:ee:ff"]  # fmt: skip
-NUMBERS: list[Any] = [0, -1, 1, 255, 2**31, 2**63 - 1, 2**63, -(2**63), 10**40, 0.0, -0.5, 1e308, float("nan"), float("inf")]
+NUMBERS: list[Any] = [
+    0,
+    -1,
+    1,
+    255,
+    2**31,
+    2**63 - 1,
+    2**63,
+    -(2**63),
+    10**40,
+    0.0,
+    -0.5,
+    1e308,
+    float("nan"),
+    float("inf"),
+]
 
 
 class Fuzzer:
@@ -160,9 +175,35 @@ class Fuzzer:
     def _handler(self) -> None:
         path = self._random.choice(["/import_raw_vdi", "/export_raw_vdi", "/import", "/export", "/rrd_updates", "/vm_rrd",
                                     "/host_rrd", "/import_metadata", "/export_metadata", "/", "/nothing", "/console", "/blob"])  # fmt: skip
-        names = ["session_id", "vdi", "sr_id", "task_id", "format", "uuid", "ref", "start", "json", "use_compression",
-                 "interval", "cf", "host", "vm_uuid", "restore", "force", "subtask_of", "all"]
-        values = [self._session, *(self._random.choice(self._refs) for _ in range(3)), *TEXTS[:8], "vhd", "raw", "1", "true"]
+        names = [
+            "session_id",
+            "vdi",
+            "sr_id",
+            "task_id",
+            "format",
+            "uuid",
+            "ref",
+            "start",
+            "json",
+            "use_compression",
+            "interval",
+            "cf",
+            "host",
+            "vm_uuid",
+            "restore",
+            "force",
+            "subtask_of",
+            "all",
+        ]
+        values = [
+            self._session,
+            *(self._random.choice(self._refs) for _ in range(3)),
+            *TEXTS[:8],
+            "vhd",
+            "raw",
+            "1",
+            "true",
+        ]
         query = "&".join(
             f"{name}={_quoted(self._random.choice(values))}"
             for name in self._random.sample(names, self._random.randrange(5))
@@ -194,7 +235,9 @@ class Fuzzer:
             b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked\r\nContent-Length: 3", b": nameless", b"X" * 70000,
             b"Authorization: Basic !!!", b"Cookie: session_id=\xff", b"Expect: 100-continue\r\nContent-Length: 2",
         ])  # fmt: skip
-        ending = self._random.choice([b"\r\n\r\n", b"\n\n", b"", b"\r\n\r\n" + self._random.randbytes(200), b"\r\n\r\nzz\r\n"])
+        ending = self._random.choice(
+            [b"\r\n\r\n", b"\n\n", b"", b"\r\n\r\n" + self._random.randbytes(200), b"\r\n\r\nzz\r\n"]
+        )
         self._bytes(line + b"\r\nHost: lab\r\n" + headers + ending)
 
     # --- how it is sent

@@ -39,13 +39,18 @@ def add_vms(lab: RunningLab, number: int) -> None:
                    metrics=metrics)  # fmt: skip
         vdi = database.create("VDI", {"name_label": f"disk-{count}", "SR": sr, "virtual_size": GIB, "managed": True})
         database.create("VBD", {"VM": vm, "VDI": vdi, "userdevice": "0", "mode": "RW", "type": "Disk"})
-        database.create("VIF", {"VM": vm, "network": network, "device": "0", "MAC": f"02:00:00:00:{count >> 8:02x}:{count & 255:02x}"})
+        database.create(
+            "VIF",
+            {"VM": vm, "network": network, "device": "0", "MAC": f"02:00:00:00:{count >> 8:02x}:{count & 255:02x}"},
+        )
 
 
 class Client:
     def __init__(self, lab: Lab) -> None:
         self._connection = http.client.HTTPSConnection(lab.host, lab.port, context=lab.ssl_context)
-        self._session = json.loads(self._post("/jsonrpc", "session.login_with_password", "root", lab.password))["result"]
+        self._session = json.loads(self._post("/jsonrpc", "session.login_with_password", "root", lab.password))[
+            "result"
+        ]
 
     def _post(self, path: str, method: str, *params: Any) -> bytes:
         body = json.dumps({"jsonrpc": "2.0", "method": method, "params": params, "id": 0})

@@ -95,7 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument(
         "--agent", choices=("late", "stale", "missing"), default="", help="how guest agents report; late by --latency"
     )
-    add.add_argument("--vm", metavar="VM", default="", help="name (with wildcards) or uuid of the VMs with such an agent")
+    add.add_argument(
+        "--vm", metavar="VM", default="", help="name (with wildcards) or uuid of the VMs with such an agent"
+    )
     faults.add_parser("list", parents=[common], help="list faults and how often they hit")
     clear = faults.add_parser("clear", parents=[common], help="remove a fault, or all")
     clear.add_argument("number", type=int, nargs="?")

@@ -50,9 +50,7 @@ def _run(lab: Lab, command: list[str], folder: Path, **environment: str) -> str:
 def test_a_vm_is_made_reconfigured_cycled_and_removed(lab: Lab, ansible: Path, tmp_path: Path) -> None:
     before = {name: len(lab.records(name)) for name in ("VM", "VBD", "VIF", "VDI")}
     template = next(vm["uuid"] for vm in lab.records("VM").values() if vm["name_label"] == "Other install media")
-    _run(
-        lab, [str(ansible / "ansible-playbook"), str(PLAYBOOK)], tmp_path, LAB_URL=lab.url, LAB_TEMPLATE=template
-    )
+    _run(lab, [str(ansible / "ansible-playbook"), str(PLAYBOOK)], tmp_path, LAB_URL=lab.url, LAB_TEMPLATE=template)
     assert {name: len(lab.records(name)) for name in before} == before
 
 

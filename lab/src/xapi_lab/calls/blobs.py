@@ -34,9 +34,7 @@ async def destroy(context: Context, blob: str) -> None:
 
 
 def _new_blob_of(class_name: str) -> Callable[..., Awaitable[str]]:
-    async def create_new_blob(
-        context: Context, owner: str, name: str, mime_type: str, public: bool = False
-    ) -> str:
+    async def create_new_blob(context: Context, owner: str, name: str, mime_type: str, public: bool = False) -> str:
         blob = _create(context, name, mime_type, public)
         context.db.put_in_map(class_name, owner, "blobs", name, blob)
         return blob
