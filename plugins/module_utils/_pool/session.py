@@ -180,7 +180,7 @@ class Session:
             except XapiError as error:
                 if error.code in WITHOUT_COORDINATOR:
                     self._pool_is_there = True
-                    raise NoCoordinator(f"{self.address}: {error.message}") from error
+                    raise NoCoordinator(f"{self.address}: {error.message}") from error  # pylint: disable=bad-exception-cause
                 if error.code == "HOST_IS_SLAVE":
                     self._pool_is_there = True
                     asked_already.add(self.address)
