@@ -85,12 +85,19 @@ lint-shell: dev
 
 PYTEST = $(BIN)/pytest --quiet -p no:cacheprovider
 
-.PHONY: unit integration bench lab-test clients e2e sanity sanity-fast
+.PHONY: unit integration integration-pool integration-engine bench lab-test clients e2e sanity sanity-fast
 unit: dev ## unit and property tests, and what must hold for every module, role and playbook
 	$(PYTEST) tests/unit tests/invariants
 
+# Both mostly wait: for events of a pool, and for an engine.
 integration: dev ## the collection against the lab without machines, and against a real Docker Engine
-	$(PYTEST) -m "not bench" tests/integration
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=line integration-pool integration-engine
+
+integration-pool: dev
+	$(PYTEST) -m "not bench" --numprocesses=4 tests/integration/pool
+
+integration-engine: dev
+	$(PYTEST) tests/integration/engine tests/integration/site
 
 bench: dev ## the playbook site over fifty VMs of a pool without machines
 	$(PYTEST) -m bench --durations=0 tests/integration
