@@ -94,7 +94,7 @@ integration: dev ## the collection against the lab without machines, and against
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=line integration-pool integration-engine
 
 integration-pool: dev
-	$(PYTEST) -m "not bench" --numprocesses=4 tests/integration/pool
+	$(PYTEST) -m "not bench" --numprocesses=2 tests/integration/pool
 
 integration-engine: dev
 	$(PYTEST) tests/integration/engine tests/integration/site
