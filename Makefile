@@ -121,7 +121,7 @@ sanity-fast: dev
 	@tests/tools/ansible_test.sh $(VENV) sanity --test validate-modules --test ansible-doc --test compile --test ignores --test runtime-metadata
 
 .PHONY: test-fast test matrix
-test-fast: dev ## no virtual machine; less than three minutes
+test-fast: dev ## all but the virtual machines and the third-party clients
 	@$(BIN)/python tests/tools/run_steps.py lint sanity-fast unit lab-test integration
 
 test: dev ## everything that says whether the project is sound; ends with a table and a verdict
