@@ -18,32 +18,29 @@ from .addresses import SNAP_LENGTH, Capture
 from .command_line import AGENT_PORT, AGENT_SOCKET, PID_FILE, QMP_SOCKET, nic_netdev
 from .contract import MachineError, MachineListener, Nic
 from .process import MachineProcess
+from .running import RunningMachine
 from .short_path import short_path
 
 _LOG = logging.getLogger(__name__)
 
 END_SECONDS = 10.0
+POWER_BUTTON_SECONDS = 5.0
+"""A guest that has not booted far enough loses a press of the button: press again after this time."""
 UNPLUG_SECONDS = 30.0
 LOOK_SECONDS = 0.5
 
 AddressFound = Callable[[Nic, str], "asyncio.Future[str] | Any"]
 
 
-class Machine:
+class Machine(RunningMachine):
     """A machine that runs; made by ``attach``."""
 
     def __init__(self, uuid: str, folder: Path, process: MachineProcess, listener: MachineListener) -> None:
-        self.uuid = uuid
-        self.folder = folder
-        self.process = process
-        self.nics: dict[int, Nic] = {}
+        super().__init__(uuid, folder, process, listener)
         self.seen: dict[int, str] = {}
         """The guest's own address on each `nat` NIC that has shown it."""
         self.qmp = QMPClient(uuid)
-        self.gone = asyncio.Event()
-        self._listener = listener
         self._events = EventListener()
-        self._end_is_expected = False
         self._shutdown_reason = ""
         self._captures: dict[int, Capture] = {}
         self._addresses: dict[int, tuple[str, ...]] = {}
@@ -51,7 +48,6 @@ class Machine:
         self._migration: asyncio.Queue[str] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._look: asyncio.Task[None] | None = None
-        self.on_gone: Callable[[Machine], None] = lambda machine: None
         self.publish: Callable[[Machine, Nic, str], Any] = lambda machine, nic, address: address
 
     @classmethod
@@ -69,7 +65,7 @@ class Machine:
             process.release()
             raise MachineError(f"machine {uuid} runs, but its control socket does not answer: {error}") from error
         machine._start_task(machine._read_events())
-        machine._start_task(machine._watch_end())
+        machine.watch()
         return machine
 
     def _start_task(self, work: Any) -> asyncio.Task[None]:
@@ -126,16 +122,14 @@ class Machine:
 
     # --- end
 
-    def expect_end(self, expected: bool = True) -> None:
-        """From here on an end of the machine was asked for, and is not reported."""
-        self._end_is_expected = expected
-
-    async def wait_ended(self, timeout: float) -> bool:
-        try:
-            await asyncio.wait_for(self.gone.wait(), timeout)
-        except TimeoutError:
-            return False
-        return True
+    async def power_down(self, timeout: float) -> bool:
+        deadline = asyncio.get_running_loop().time() + timeout
+        while (left := deadline - asyncio.get_running_loop().time()) > 0:
+            with contextlib.suppress(MachineError):
+                await self.execute("system_powerdown")
+            if await self.wait_ended(min(left, POWER_BUTTON_SECONDS)):
+                return True
+        return False
 
     async def kill(self) -> None:
         """Switch off at once: let QEMU close the disk files, and end it by force when it does not."""
@@ -146,33 +140,22 @@ class Machine:
             self.process.kill()
             await self.gone.wait()
 
-    async def release(self) -> None:
-        """Let the machine run on without this lab."""
-        self.process.release()
-        await self._close()
-
     async def _close(self) -> None:
-        current = asyncio.current_task()
         for task in [*self._tasks]:
-            if task is not current:
-                task.cancel()
+            task.cancel()
         with contextlib.suppress(QMPError, OSError, EOFError):
             await self.qmp.disconnect()
 
-    async def _watch_end(self) -> None:
-        await self.process.ended.wait()
+    async def _wind_up(self) -> None:
         # The last events may still be on their way through the socket.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._disconnected(), 2)
         while not self._events.empty():
             self._on_event(await self._events.get())
-        await self._close()
         for capture in self._captures.values():
             capture.path.unlink(missing_ok=True)
-        self.on_gone(self)
-        self.gone.set()
-        if self._end_is_expected:
-            return
+
+    def _report_end(self) -> None:
         if self._shutdown_reason == "guest-shutdown":
             self._listener.on_powered_off(self.uuid)
         elif self._shutdown_reason == "guest-panic":

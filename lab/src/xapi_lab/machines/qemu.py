@@ -21,14 +21,11 @@ from . import accelerator, command_line, live_migration, nat, segment
 from .command_line import disk_node, nic_netdev
 from .contract import Disk, MachineError, MachineListener, MachineSpec, Nic, Usage
 from .machine import Machine
+from .running import RunningMachines
 from .vif_locking import lets_through
 
-POWER_BUTTON_SECONDS = 5.0
-"""A guest that has not booted far enough loses a press of the button: press again after this time."""
-STOP_ALL_SECONDS = 60.0
 
-
-class QemuMachines:
+class QemuMachines(RunningMachines[Machine]):
     """Machines of one lab; the ``Machines`` of the contract."""
 
     def __init__(
@@ -39,17 +36,11 @@ class QemuMachines:
         nat_ports: Iterable[str] = (),
         nat_outgoing: bool = False,
     ) -> None:
-        self._folder = folder
-        self._listener = listener
+        super().__init__(folder, listener)
         self._ports = nat.parse_ports(nat_ports)
         self._outgoing = nat_outgoing
         self._segments = segment.Segments(folder)
-        self._machines: dict[str, Machine] = {}
         self._accelerator: accelerator.Accelerator | None = None
-
-    def folder(self, uuid: str) -> Path:
-        """Where a machine keeps its sockets and logs."""
-        return self._folder / uuid
 
     # --- life
 
@@ -82,22 +73,6 @@ class QemuMachines:
             raise
         await machine.kill()
 
-    async def shutdown(self, uuid: str, timeout: float) -> bool:
-        machine = self._running(uuid)
-        machine.expect_end()
-        deadline = asyncio.get_running_loop().time() + timeout
-        while (left := deadline - asyncio.get_running_loop().time()) > 0:
-            with contextlib.suppress(MachineError):
-                await machine.execute("system_powerdown")
-            if await machine.wait_ended(min(left, POWER_BUTTON_SECONDS)):
-                return True
-        machine.expect_end(False)
-        return False
-
-    async def kill(self, uuid: str) -> None:
-        if uuid in self._machines:
-            await self._machines[uuid].kill()
-
     async def reset(self, uuid: str) -> None:
         await self._running(uuid).execute("system_reset")
 
@@ -107,17 +82,8 @@ class QemuMachines:
     async def unpause(self, uuid: str) -> None:
         await self._running(uuid).execute("cont")
 
-    async def stop_all(self) -> None:
-        async def stop(uuid: str) -> None:
-            if not await self.shutdown(uuid, STOP_ALL_SECONDS):
-                await self.kill(uuid)
-
-        await asyncio.gather(*(stop(uuid) for uuid in list(self._machines)))
-
     async def release(self) -> None:
-        """Let all machines run on without this lab."""
-        await asyncio.gather(*(machine.release() for machine in self._machines.values()))
-        self._machines.clear()
+        await super().release()
         self._segments.close()
 
     async def adopt(self, spec: MachineSpec) -> bool:
@@ -129,16 +95,9 @@ class QemuMachines:
         await self._take(machine, spec)
         return True
 
-    def _running(self, uuid: str) -> Machine:
-        try:
-            return self._machines[uuid]
-        except KeyError:
-            raise MachineError(f"machine {uuid} does not run") from None
-
     async def _launch(self, spec: MachineSpec, state: int | None = None) -> Machine:
         """Start the process of a machine, which does not run yet."""
-        if spec.uuid in self._machines:
-            raise MachineError(f"machine {spec.uuid} runs already")
+        self._check_is_new(spec.uuid)
         folder = self.folder(spec.uuid)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if spec.firmware == "uefi":
@@ -155,8 +114,7 @@ class QemuMachines:
         return machine
 
     async def _take(self, machine: Machine, spec: MachineSpec) -> None:
-        self._machines[spec.uuid] = machine
-        machine.on_gone = self._forget
+        self._keep(machine)
         machine.publish = self._publish
         machine.nics = {nic.device: nic for nic in spec.nics}
         for nic in spec.nics:
@@ -165,8 +123,8 @@ class QemuMachines:
                 await self._set_link(machine, nic)
         await machine.learn_addresses()
 
-    def _forget(self, machine: Machine) -> None:
-        self._machines.pop(machine.uuid, None)
+    async def _clean_up(self, machine: Machine) -> None:
+        await super()._clean_up(machine)
         for nic in machine.nics.values():
             self._leave(nic)
 

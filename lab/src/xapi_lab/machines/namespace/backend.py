@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..contract import Disk, MachineError, MachineListener, MachineSpec, Nic, Usage
+from ..running import RunningMachines
 from ..short_path import short_path
 from ..trees import tree_of
 from . import attach, cgroups, cloud_config, iso9660, prerequisites
@@ -23,31 +24,23 @@ from .init import BOOT_FILE, PID_FILE
 from .machine import CONSOLE_LOG, CONTROL_SOCKET, NamespaceMachine
 from .network import Cables
 
-STOP_ALL_SECONDS = 60.0
 LARGEST_DRIVE = 16 * 2**20
 DRIVE_LABELS = ("cidata", "CIDATA")
 
 
-class NamespaceMachines:
+class NamespaceMachines(RunningMachines[NamespaceMachine]):
     """Machines of one lab; the ``Machines`` of the contract."""
 
     def __init__(self, folder: Path, listener: MachineListener) -> None:
-        self._folder = folder
-        self._listener = listener
-        self._machines: dict[str, NamespaceMachine] = {}
+        super().__init__(folder, listener)
         self._specs: dict[str, MachineSpec] = {}
         self._cables = Cables(folder)
         self._hierarchies = cgroups.of_this_machine()
 
-    def folder(self, uuid: str) -> Path:
-        """Where a machine keeps its control socket and console log."""
-        return self._folder / uuid
-
     # --- life
 
     async def start(self, spec: MachineSpec, *, paused: bool = False) -> None:
-        if spec.uuid in self._machines:
-            raise MachineError(f"machine {spec.uuid} runs already")
+        self._check_is_new(spec.uuid)
         if (complaint := prerequisites.missing()) is not None:
             raise MachineError(complaint)
         folder = self.folder(spec.uuid)
@@ -73,7 +66,7 @@ class NamespaceMachines:
             machine = await NamespaceMachine.attach(spec.uuid, folder, groups, self._listener)
             if machine is None:
                 raise MachineError(f"machine {spec.uuid} ended as soon as it was started; see {folder / CONSOLE_LOG}")
-            self._take(machine)
+            self._keep(machine)
             try:
                 for nic in spec.nics:
                     machine.nics[nic.device] = nic
@@ -89,12 +82,8 @@ class NamespaceMachines:
             os.close(went)
         return machine
 
-    def _take(self, machine: NamespaceMachine) -> None:
-        self._machines[machine.uuid] = machine
-        machine.clean_up = self._clean_up
-
     async def _clean_up(self, machine: NamespaceMachine) -> None:
-        self._machines.pop(machine.uuid, None)
+        await super()._clean_up(machine)
         self._specs.pop(machine.uuid, None)
         for nic in machine.nics.values():
             await self._cables.unplug(nic)
@@ -105,19 +94,6 @@ class NamespaceMachines:
     @staticmethod
     async def _remove_groups(groups: Groups) -> None:
         await asyncio.to_thread(groups.remove)
-
-    async def shutdown(self, uuid: str, timeout: float) -> bool:
-        machine = self._running(uuid)
-        machine.expect_end()
-        await machine.command("poweroff")
-        if await machine.wait_ended(timeout):
-            return True
-        machine.expect_end(False)
-        return False
-
-    async def kill(self, uuid: str) -> None:
-        if uuid in self._machines:
-            await self._machines[uuid].kill()
 
     async def reset(self, uuid: str) -> None:
         await self._running(uuid).command("reset")
@@ -146,22 +122,11 @@ class NamespaceMachines:
         progress(0.5)
 
     async def stop_all(self) -> None:
-        async def stop(uuid: str) -> None:
-            with contextlib.suppress(MachineError):
-                if await self.shutdown(uuid, STOP_ALL_SECONDS):
-                    return
-            await self.kill(uuid)
-
         for machine in self._machines.values():
             with contextlib.suppress(OSError):
                 machine.groups.freeze(False)
-        await asyncio.gather(*(stop(uuid) for uuid in list(self._machines)))
+        await super().stop_all()
         await self._cables.sweep()
-
-    async def release(self) -> None:
-        """Let all machines run on without this lab."""
-        await asyncio.gather(*(machine.release() for machine in self._machines.values()))
-        self._machines.clear()
 
     async def adopt(self, spec: MachineSpec) -> bool:
         if spec.uuid in self._machines:
@@ -172,19 +137,13 @@ class NamespaceMachines:
         if machine is None:
             await self._remove_groups(groups)
             return False
-        self._take(machine)
+        self._keep(machine)
         machine.known.set()
         self._specs[spec.uuid] = spec
         for nic in spec.nics:
             machine.nics[nic.device] = nic
             self._cables.adopt(nic)
         return True
-
-    def _running(self, uuid: str) -> NamespaceMachine:
-        try:
-            return self._machines[uuid]
-        except KeyError:
-            raise MachineError(f"machine {uuid} does not run") from None
 
     # --- devices
 

@@ -8,12 +8,13 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..contract import MachineError, MachineListener, Nic
+from ..contract import MachineError, MachineListener
 from ..process import MachineProcess
+from ..running import RunningMachine
 from ..short_path import short_path
 from .cgroups import Groups
 from .init import PID_FILE
@@ -25,28 +26,20 @@ LARGEST_MESSAGE = 2**20
 _LOG = logging.getLogger(__name__)
 
 
-class NamespaceMachine:
+class NamespaceMachine(RunningMachine):
     """A guest that runs; made by ``attach``."""
 
     def __init__(
         self, uuid: str, folder: Path, process: MachineProcess, groups: Groups, listener: MachineListener
     ) -> None:
-        self.uuid = uuid
-        self.folder = folder
-        self.process = process
+        super().__init__(uuid, folder, process, listener)
         self.groups = groups
-        self.nics: dict[int, Nic] = {}
         self.booted = asyncio.Event()
         self.known = asyncio.Event()
         """The lab has noted that the guest runs, and takes reports."""
-        self.gone = asyncio.Event()
-        self.clean_up: Callable[[NamespaceMachine], Any]
-        self._listener = listener
         self._last_word = ""
-        self._end_is_expected = False
         self._writer: asyncio.StreamWriter
         self._reading: asyncio.Task[None]
-        self._watching: asyncio.Task[None]
 
     @classmethod
     async def attach(
@@ -65,9 +58,8 @@ class NamespaceMachine:
         except OSError as error:
             process.release()
             raise MachineError(f"machine {uuid} runs, but its control socket does not answer: {error}") from error
-        loop = asyncio.get_running_loop()
-        machine._reading = loop.create_task(machine._read(reader))
-        machine._watching = loop.create_task(machine._watch_end())
+        machine._reading = asyncio.get_running_loop().create_task(machine._read(reader))
+        machine.watch()
         return machine
 
     async def command(self, name: str) -> None:
@@ -92,16 +84,9 @@ class NamespaceMachine:
 
     # --- end
 
-    def expect_end(self, expected: bool = True) -> None:
-        """From here on an end of the guest was asked for, and is not reported."""
-        self._end_is_expected = expected
-
-    async def wait_ended(self, timeout: float) -> bool:
-        try:
-            await asyncio.wait_for(self.gone.wait(), timeout)
-        except TimeoutError:
-            return False
-        return True
+    async def power_down(self, timeout: float) -> bool:
+        await self.command("poweroff")
+        return await self.wait_ended(timeout)
 
     async def kill(self) -> None:
         """End process 1, and with it all others of the guest."""
@@ -111,28 +96,18 @@ class NamespaceMachine:
         self.process.kill()
         await self.gone.wait()
 
-    async def release(self) -> None:
-        """Let the guest run on without this lab."""
-        self.process.release()
-        self._watching.cancel()
-        await self._close()
-
     async def _close(self) -> None:
         self._reading.cancel()
         self._writer.close()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 
-    async def _watch_end(self) -> None:
-        await self.process.ended.wait()
+    async def _wind_up(self) -> None:
         self.known.set()
         # The guest's last word may still be in the socket: it is closed by now, so the reader comes to an end.
         await asyncio.wait([self._reading], timeout=2)
-        await self._close()
-        await self.clean_up(self)
-        self.gone.set()
-        if self._end_is_expected:
-            return
+
+    def _report_end(self) -> None:
         if self._last_word == "poweroff":
             self._listener.on_powered_off(self.uuid)
         else:
