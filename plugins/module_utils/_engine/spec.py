@@ -13,15 +13,17 @@ from dataclasses import dataclass, field, replace
 
 from .._errors import OptionError
 from . import names, parsers
+from .capabilities import effective_capabilities
 from .files import PlacedFile, fingerprints, parse_files
 from .links import NAME, Link, check_links, parse_link, start_order
 from .mounts import ENGINE_SOCKETS, Mount, parse_mount
 from .networks import Networks, check_names, parse_networks
-from .options import NO_NEW_PRIVILEGES, OPTIONS, effective_capabilities
+from .options import OPTIONS
 from .ports import Port, parse_ports
 from .references import Reference, parse_reference
 from .registries import Registry, parse_registries
 from .replicas import expand
+from .reported import NO_NEW_PRIVILEGES
 
 _DIRECT = {option.name: option.parse for option in OPTIONS if option.parse}
 _MEMBER_KEYS = (

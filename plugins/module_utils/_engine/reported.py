@@ -1,0 +1,144 @@
+# Copyright: hardshell.xen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to hardshell.xen: may change without notice.
+
+"""What the engine reports of a container, option by option, in canonical form.
+
+Each function takes what the engine answers to an inspect, or the configuration in it. Facts about what the engine reports: Docker Engine 20.10 and 28.5,
+API 1.41 to 1.51.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from . import names, parsers
+from .capabilities import ENGINE_CAPABILITIES
+from .mounts import parse_bind
+from .ports import Port, plain_address
+
+JSON = dict[str, t.Any]
+
+NO_NEW_PRIVILEGES = "no-new-privileges"
+HEALTH_KEYS = {
+    "interval": "Interval",
+    "timeout": "Timeout",
+    "start_period": "StartPeriod",
+    "start_interval": "StartInterval",
+    "retries": "Retries",
+}
+BLKIO_KEYS = {
+    "device_read_bps": "BlkioDeviceReadBps",
+    "device_write_bps": "BlkioDeviceWriteBps",
+    "device_read_iops": "BlkioDeviceReadIOps",
+    "device_write_iops": "BlkioDeviceWriteIOps",
+}
+
+
+def entrypoint(inspect: JSON) -> tuple[str, ...]:
+    found = tuple(inspect["Config"].get("Entrypoint") or [])
+    return () if found == ("",) else found
+
+
+def environment(config: JSON) -> dict[str, str]:
+    pairs = (item.partition("=") for item in config.get("Env") or [])
+    return {key: value for key, _equals, value in pairs}
+
+
+def labels(inspect: JSON) -> dict[str, str]:
+    return {
+        key: value for key, value in (inspect["Config"].get("Labels") or {}).items() if not key.startswith("hardshell.")
+    }
+
+
+def healthcheck(config: JSON) -> dict[str, t.Any]:
+    """Every key, 0 where the engine's own default holds; empty when there is no check."""
+    found = config.get("Healthcheck") or {}
+    test = tuple(found.get("Test") or [])
+    if not test or test == ("NONE",):
+        return {}
+    return {"test": test, **{name: found.get(key) or 0 for name, key in HEALTH_KEYS.items()}}
+
+
+def hostname(inspect: JSON) -> str:
+    found: str = inspect["Config"].get("Hostname") or ""
+    return "" if found == inspect["Id"][:12] else found
+
+
+def restart(inspect: JSON) -> str:
+    policy = inspect["HostConfig"].get("RestartPolicy") or {}
+    name, count = policy.get("Name") or "no", policy.get("MaximumRetryCount") or 0
+    return f"{name}:{count}" if count else name
+
+
+def ports(inspect: JSON) -> tuple[Port, ...]:
+    found = []
+    for inner, bindings in (inspect["HostConfig"].get("PortBindings") or {}).items():
+        number, _slash, protocol = inner.partition("/")
+        for binding in bindings or []:
+            address = plain_address("ports", binding.get("HostIp") or "")
+            found.append(Port(int(number), protocol or "tcp", int(binding.get("HostPort") or 0), address))
+    return tuple(sorted(found))
+
+
+def volumes(inspect: JSON) -> tuple[t.Any, ...]:
+    return tuple(sorted(parse_bind(bind) for bind in inspect["HostConfig"].get("Binds") or []))
+
+
+def capabilities(inspect: JSON) -> tuple[str, ...]:
+    host = inspect["HostConfig"]
+    added = {parsers.capability("cap_add", name) for name in host.get("CapAdd") or []}
+    dropped = {parsers.capability("cap_drop", name) for name in host.get("CapDrop") or []}
+    base = set() if "ALL" in dropped else set(ENGINE_CAPABILITIES)
+    return tuple(sorted((base | added) - dropped)) if "ALL" not in added else ("ALL",)
+
+
+def security(inspect: JSON) -> tuple[str, ...]:
+    host = inspect["HostConfig"]
+    found = set(host.get("SecurityOpt") or [])
+    if host.get("Privileged") or "host" in (host.get("IpcMode"), host.get("PidMode")):
+        # The engine adds it to every container that is privileged, or in one of these namespaces of its machine.
+        found.discard("label=disable")
+    plain = {
+        NO_NEW_PRIVILEGES if item in (f"{NO_NEW_PRIVILEGES}:true", f"{NO_NEW_PRIVILEGES}=true") else item
+        for item in found
+    }
+    return tuple(sorted(item for item in plain if item != f"{NO_NEW_PRIVILEGES}:false"))
+
+
+def ulimits(inspect: JSON) -> tuple[tuple[str, int, int], ...]:
+    found = inspect["HostConfig"].get("Ulimits") or []
+    return tuple(sorted((limit["Name"], limit["Soft"], limit["Hard"]) for limit in found))
+
+
+def devices(inspect: JSON) -> tuple[tuple[str, str, str], ...]:
+    found = inspect["HostConfig"].get("Devices") or []
+    return tuple(sorted((item["PathOnHost"], item["PathInContainer"], item["CgroupPermissions"]) for item in found))
+
+
+def blkio(inspect: JSON) -> dict[str, t.Any]:
+    """The limits that there are: ``weight`` a number, the others by device."""
+    host = inspect["HostConfig"]
+    found = {name: {item["Path"]: item["Rate"] for item in host.get(key) or []} for name, key in BLKIO_KEYS.items()}
+    return {name: value for name, value in {"weight": host.get("BlkioWeight"), **found}.items() if value}
+
+
+def files(inspect: JSON) -> dict[str, str]:
+    label = (inspect["Config"].get("Labels") or {}).get(names.FILES)
+    try:
+        return dict(json.loads(label)) if label else {}
+    except (ValueError, TypeError):
+        # Not what was written: the files are made anew.
+        return {"": label or ""}
+
+
+def one_shot(inspect: JSON) -> bool:
+    return names.ONE_SHOT in (inspect["Config"].get("Labels") or {})
+
+
+def log(inspect: JSON) -> dict[str, t.Any]:
+    found = inspect["HostConfig"].get("LogConfig") or {}
+    return {"driver": found.get("Type") or "", "options": found.get("Config") or {}}
