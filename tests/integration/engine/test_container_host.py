@@ -10,17 +10,15 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 import typing as t
 from pathlib import Path
 
 import pytest
 
 from .conftest import Daemon
-from .test_transport import make_key
+from .sshd import run_sshd
 
 pytestmark = pytest.mark.engine
 
@@ -115,44 +113,15 @@ class Guest:
 
 @pytest.fixture
 def guest(daemon: Daemon, tmp_path: Path) -> t.Iterator[Guest]:
-    sshd = shutil.which("sshd", path="/usr/sbin:/sbin:/usr/bin")
-    if not sshd or not shutil.which("ssh") or not shutil.which("docker"):
-        pytest.skip("needs sshd, ssh and Docker's command line")
-    for name in ("host", "client"):
-        make_key(tmp_path / name)
-    shutil.copy(tmp_path / "client.pub", tmp_path / "authorized_keys")
+    if not shutil.which("docker"):
+        pytest.skip("needs Docker's command line")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/systemctl").write_text(SYSTEMCTL.format(directory=tmp_path))
     (tmp_path / "bin/systemctl").chmod(0o755)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    Path("/run/sshd").mkdir(exist_ok=True)
-    settings = {
-        "Port": port,
-        "ListenAddress": "127.0.0.1",
-        "HostKey": tmp_path / "host",
-        "AuthorizedKeysFile": tmp_path / "authorized_keys",
-        "PidFile": "none",
-        "StrictModes": "no",
-        "UsePAM": "no",
-        "PermitRootLogin": "yes",
-        "SetEnv": f'DOCKER_HOST=unix://{daemon.socket} "PATH={tmp_path}/bin:{os.environ["PATH"]}"',
-    }
-    (tmp_path / "config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
-    command = ["unshare", "--mount", "sh", "-c", START, "sh", sshd, "-D", "-e", "-f", str(tmp_path / "config")]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, stderr=log)
-    try:
-        deadline = time.monotonic() + 20
-        while "Server listening" not in (tmp_path / "log").read_text():
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.skip(f"sshd does not run here: {(tmp_path / 'log').read_text()[-300:]}")
-            time.sleep(0.05)
-        yield Guest(tmp_path, port, process.pid)
-    finally:
-        process.terminate()
-        process.wait(10)
+    environment = f'DOCKER_HOST=unix://{daemon.socket} "PATH={tmp_path}/bin:{os.environ["PATH"]}"'
+    within = ["unshare", "--mount", "sh", "-c", START, "sh"]
+    with run_sshd(tmp_path, within=within, SetEnv=environment) as server:
+        yield Guest(tmp_path, server.port, server.process)
 
 
 def test_a_guest_without_python_is_converged(guest: Guest, tmp_path: Path) -> None:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -21,70 +19,15 @@ import pytest
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError
 
 from .conftest import Daemon, Engine
+from .sshd import Server, run_sshd
 
 pytestmark = pytest.mark.engine
 
 
-class Server:
-    """A running sshd that lets root in by one key."""
-
-    def __init__(self, directory: Path, port: int) -> None:
-        self.directory = directory
-        self.port = port
-        self.host_key = " ".join((directory / "host.pub").read_text().split()[:2])
-        self.key = str(directory / "client")
-
-    def host(self, path: str) -> str:
-        return f"ssh://root@127.0.0.1:{self.port}{path}"
-
-
-def make_key(path: Path) -> None:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Server]:
-    sshd = shutil.which("sshd", path="/usr/sbin:/sbin:/usr/bin")
-    if os.geteuid() != 0 or not sshd or not shutil.which("ssh"):
-        pytest.skip("needs root, sshd and ssh")
-    directory = tmp_path_factory.mktemp("sshd")
-    for name in ("host", "client", "stranger"):
-        make_key(directory / name)
-    shutil.copy(directory / "client.pub", directory / "authorized_keys")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    Path("/run/sshd").mkdir(exist_ok=True)
-    settings = {
-        "Port": port,
-        "ListenAddress": "127.0.0.1",
-        "HostKey": directory / "host",
-        "AuthorizedKeysFile": directory / "authorized_keys",
-        "PidFile": directory / "pid",
-        "StrictModes": "no",
-        "UsePAM": "no",
-        "PermitRootLogin": "yes",
-        "PasswordAuthentication": "no",
-        "AllowStreamLocalForwarding": "yes",
-    }
-    (directory / "config").write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
-    process = subprocess.Popen(
-        [sshd, "-D", "-e", "-f", str(directory / "config")], stderr=(directory / "log").open("wb")
-    )
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    pytest.skip(f"sshd does not run here: {(directory / 'log').read_text()[-300:]}")
-                time.sleep(0.05)
-        yield Server(directory, port)
-    finally:
-        process.terminate()
-        process.wait(10)
+    with run_sshd(tmp_path_factory.mktemp("sshd"), AllowStreamLocalForwarding="yes") as server:
+        yield server
 
 
 def ssh_children() -> list[str]:
