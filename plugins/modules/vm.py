@@ -168,7 +168,7 @@ options:
         type: int
       rate_limit:
         description:
-          - The most that the VM may send through it, in kilobytes a second; V(0) takes a limit away.
+          - The most that the VM may send through it, in kilobytes (of 1024 bytes) a second; V(0) takes a limit away. What it receives is not limited.
           - A change of a running VM unplugs the interface for a moment, since XAPI reads the limit when it is plugged.
         type: int
       locking_mode:
@@ -364,14 +364,14 @@ EXAMPLES = r"""
     tenant: acme
     iso: systemrescue-12.iso
 
-- name: Let it send 10 MB/s at most, and from its own address alone
+- name: Let it send 10 MiB/s at most, and from its own address alone
   hardshell.xen.vm:
     name: acme-shop
     tenant: acme
     networks:
       - name: front
         network: acme-private
-        rate_limit: 10000
+        rate_limit: 10240
         locking_mode: locked
         ipv4_allowed: [10.1.0.10]
 
@@ -473,7 +473,7 @@ vm:
         network: {description: Name of the network., type: str, returned: success}
         mac: {description: MAC address., type: str, returned: success}
         mtu: {description: Largest packet in bytes., type: int, returned: success}
-        rate_limit: {description: "Kilobytes a second that may be sent, V(null) without a limit.", type: int, returned: success}
+        rate_limit: {description: "Kilobytes (of 1024 bytes) a second that may be sent, V(null) without a limit.", type: int, returned: success}
         locking_mode: {description: "V(network_default), V(locked), V(unlocked) or V(disabled).", type: str, returned: success}
         ipv4_allowed: {description: IPv4 addresses that count when it is locked., type: list, elements: str, returned: success}
         ipv6_allowed: {description: IPv6 addresses that count when it is locked., type: list, elements: str, returned: success}

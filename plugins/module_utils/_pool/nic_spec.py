@@ -17,11 +17,13 @@ from .._errors import OptionError
 from .option_checks import refuse_twice, usable_name
 
 LOCKING_MODES = ("network_default", "locked", "unlocked", "disabled")
+MOST_RATE = 83886079
+"""Kilobytes a second. Beyond it the bytes of one of xenopsd's intervals of 50 ms do not fit 32 bits, and it sets no limit (device.ml)."""
 
 
 @dataclass(frozen=True)
 class NicSpec:
-    """An interface by name. None leaves a thing as it is. ``mtu`` is bytes; ``rate_limit`` is in kilobytes a second, 0 for none."""
+    """An interface by name. None leaves a thing as it is. ``mtu`` is bytes; ``rate_limit`` is in kilobytes of 1024 bytes a second, 0 for none."""
 
     name: str
     network: str
@@ -63,8 +65,9 @@ def _nic(option: str, value: t.Mapping[str, t.Any]) -> NicSpec:
     mtu, rate_limit, mode = value["mtu"], value["rate_limit"], value["locking_mode"]
     if mtu is not None and not 576 <= mtu <= 65535:
         raise OptionError(f"{option}.mtu", mtu, "give a size from 576 to 65535 bytes")
-    if rate_limit is not None and rate_limit < 0:
-        raise OptionError(f"{option}.rate_limit", rate_limit, "give kilobytes a second, or 0 for no limit")
+    if rate_limit is not None and not 0 <= rate_limit <= MOST_RATE:
+        expected = f"give kilobytes a second, up to {MOST_RATE}, or 0 for no limit"
+        raise OptionError(f"{option}.rate_limit", rate_limit, expected)
     allowed = {
         version: _addresses(f"{option}.ipv{version}_allowed", value[f"ipv{version}_allowed"], version)
         for version in (4, 6)

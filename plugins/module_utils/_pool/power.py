@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from .._errors import HardshellError
 from .._plan import Change
@@ -17,12 +17,17 @@ from .._plan import Change
 
 @dataclass(frozen=True)
 class PowerStep:
-    """One operation: what a person reads, XAPI's message, its arguments after the VM, and the state it leads to."""
+    """One operation: what a person reads, XAPI's message, its arguments after the VM, and the state it leads to.
+
+    ``returns_to``: the state that the VM is to come back to, to be noted on it first; ``ends_cycle``: the note is taken away afterwards.
+    """
 
     action: str
     message: str
     arguments: tuple[bool | str, ...]
     leads_to: str
+    returns_to: str | None = field(default=None, compare=False)
+    ends_cycle: bool = field(default=False, compare=False)
 
 
 START = PowerStep("start", "start", (False, False), "running")
@@ -75,6 +80,19 @@ def removal_steps(current: str) -> tuple[PowerStep, ...]:
     if current == "running":
         return (SHUT_DOWN,)
     return () if current == "halted" else (TURN_OFF,)
+
+
+def noted(
+    down: tuple[PowerStep, ...], up: tuple[PowerStep, ...], final: str, *, noted_already: bool
+) -> tuple[tuple[PowerStep, ...], tuple[PowerStep, ...]]:
+    """The steps down and up with the note by which a VM that is halted for a change is brought back, should the run end between them."""
+    if down and up:
+        down = (replace(down[0], returns_to=final), *down[1:])
+    if up and (down or noted_already):
+        up = (*up[:-1], replace(up[-1], ends_cycle=True))
+    elif down and noted_already:
+        down = (*down[:-1], replace(down[-1], ends_cycle=True))
+    return down, up
 
 
 def refuse_blocked(name: str, blocked: t.Mapping[str, str], steps: tuple[PowerStep, ...]) -> None:

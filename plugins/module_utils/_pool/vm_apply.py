@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import typing as t
 
-from .._errors import HardshellError
 from .._plan import Change
 from . import marks
 from .bulk_reads import field_is, records_where
@@ -25,12 +24,13 @@ from .drive_plan import NewDrive, RemovedDrive
 from .iso_plan import ChangedCd
 from .nic_apply import NicPerformer
 from .nics import ChangedNic, NewNic
-from .power import REBOOT, SHUT_DOWN, PowerStep
+from .power import PowerStep
+from .power_apply import PowerPerformer
 from .record_calls import Call
 from .session import Record, Session
 from .sizes import rounded_to_vdi
 from .ssh_host_key import new_ssh_host_key
-from .tasks import Show, TaskTimeout, run_task
+from .tasks import Show, run_task
 from .upload import upload
 from .vdis import attach_vdi, gone_already
 from .vm_facts import Disk, Nic, Observed, Remains, Template, Vm
@@ -39,13 +39,8 @@ from .vm_plan import ChangedPool, ChangedVm, NewVm, RemovedVm
 from .vm_residence import Migration
 from .vm_settings import settings_calls, settings_of
 from .vm_spec import VmSpec
-from .xapi_errors import XapiError
 
 UPLOAD_SECONDS = 600
-_GUEST_DOES_NOT_ANSWER = frozenset(
-    {"VM_LACKS_FEATURE", "VM_MISSING_PV_DRIVERS", "VM_SHUTDOWN_TIMEOUT", "VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT"}
-)
-_HARD = {SHUT_DOWN: "hard_shutdown", REBOOT: "hard_reboot"}
 
 
 class VmPerformer:
@@ -58,6 +53,7 @@ class VmPerformer:
         self._pool = observed.pool
         self._disks = DiskPerformer(session, spec.owner, spec.name, show)
         self._nics = NicPerformer(session, show)
+        self._power = PowerPerformer(session, spec.name, show, timeout=float(spec.shutdown_timeout), force=spec.force)
         self._use(observed.vm)
         self._performers: dict[type, t.Callable[[t.Any], None]] = {
             NewVm: self._make_vm,
@@ -190,22 +186,7 @@ class VmPerformer:
         self._run("VM.pool_migrate", self._ref, migration.host.ref, {"live": "true"}, asked=asked)
 
     def _take_power_step(self, step: PowerStep) -> None:
-        asked = f"{step.action} {self._spec.name!r}"
-        timeout = float(self._spec.shutdown_timeout) if step in _HARD else None
-        try:
-            self._run(f"VM.{step.message}", self._ref, *step.arguments, asked=asked, timeout=timeout)
-        except (TaskTimeout, XapiError) as error:
-            code = error.code if isinstance(error, XapiError) else ""
-            there = code == "VM_BAD_POWER_STATE" and error.parameters[2:] == [step.leads_to] and step != REBOOT  # type: ignore[union-attr]
-            if not there:
-                if step not in _HARD or (code and code not in _GUEST_DOES_NOT_ANSWER):
-                    raise
-                if not self._spec.force:
-                    raise HardshellError(
-                        f"{error}. The VM was left as it is; set force: true to turn it off where it does not shut down cleanly"
-                    ) from error
-                self._show(f"{asked}: the guest does not answer, turning it off")
-                self._run(f"VM.{_HARD[step]}", self._ref, asked=f"turn {self._spec.name!r} off")
+        self._power.take(self._ref, step)
         self._running = step.leads_to == "running"
 
     # --- the config drive

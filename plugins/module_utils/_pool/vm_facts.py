@@ -88,7 +88,7 @@ class Cd:
 
 @dataclass(frozen=True)
 class Nic:
-    """A network interface. ``name`` is None where it is not ours. ``rate_limit`` is in kilobytes a second, None without a limit."""
+    """A network interface. ``name`` is None where it is not ours. ``rate_limit`` is in kilobytes of 1024 bytes a second, None without a limit."""
 
     name: str | None
     network: str
@@ -132,7 +132,10 @@ class Drive:
 
 @dataclass(frozen=True)
 class Vm:
-    """A VM with its devices. ``power_state`` is in lower case. ``making``: an interrupted run has not finished it."""
+    """A VM with its devices. ``power_state`` is in lower case. ``making``: an interrupted run has not finished it.
+
+    ``returns_to``: the power state that an interrupted run, which halted it for a change, was to bring it back to.
+    """
 
     name: str
     owner: marks.Owner | None
@@ -150,6 +153,7 @@ class Vm:
     uuid: str | None = None
     ref: str | None = None
     making: bool = False
+    returns_to: str | None = None
     is_template: bool = False
     has_drivers: bool = False
     has_agent: bool = False

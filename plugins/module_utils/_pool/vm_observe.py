@@ -177,9 +177,10 @@ class VmReader:
         self._held |= reader._held
         drive_disk = next((disk for disk in disks if disk.ours and disk.name == marks.CONFIG_DRIVE_DISK), None)
         guest = metrics.guest
+        owner = marks.owner_of_vm(other_config, record["uuid"])
         return Vm(
             name=record["name_label"],
-            owner=marks.owner_of_vm(other_config, record["uuid"]),
+            owner=owner,
             power_state=record["power_state"].lower(),
             description=record["name_description"],
             settings=settings_of(record, metrics.own, guest, self.pool),
@@ -194,6 +195,7 @@ class VmReader:
             uuid=record["uuid"],
             ref=ref,
             making=marks.MAKING in other_config,
+            returns_to=other_config.get(marks.POWER_CYCLE) if owner else None,
             is_template=record["is_a_template"],
             has_drivers=bool(guest.get("PV_drivers_detected")) or guest.get("can_use_hotplug_vbd") == "yes",
             has_agent=bool(guest.get("PV_drivers_version")),
@@ -321,7 +323,7 @@ def _disk_qos(vbd: Record | None) -> DiskQos:
 
 
 def _rate_limit(vif: Record) -> int | None:
-    """Kilobytes a second, as XAPI keeps them."""
+    """Kilobytes of 1024 bytes a second, as XAPI keeps them (Device.Vif.add in xenopsd's device.ml)."""
     limit = vif["qos_algorithm_params"].get("kbps", "") if vif["qos_algorithm_type"] == "ratelimit" else ""
     return int(limit) if limit.isdigit() and int(limit) else None
 

@@ -19,8 +19,8 @@ from .drive_plan import plan_drive
 from .iso_plan import plan_iso
 from .nics import plan_nics
 from .pool_facts import Pool
-from .power import START, SUSPEND, power_changes, power_steps, refuse_blocked, removal_steps, restart_steps
-from .record_calls import Call
+from .power import START, SUSPEND, noted, power_changes, power_steps, refuse_blocked, removal_steps, restart_steps
+from .record_calls import Call, vm_call
 from .session import NULL_REF
 from .vm_availability import pool_power_on_calls
 from .vm_facts import Disk, Drive, Nic, Observed, Remains, Template, Vm
@@ -100,12 +100,13 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
         )
     down = power_steps(vm.power_state, "halted") if must_halt or spec.state == "halted" else ()
     middle = "halted" if down else vm.power_state
-    final = {"present": vm.power_state, "restarted": "running"}.get(spec.state, spec.state)
+    as_it_was = vm.returns_to if vm.returns_to and vm.power_state == "halted" else vm.power_state
+    final = {"present": as_it_was, "restarted": "running"}.get(spec.state, spec.state)
     up = power_steps(middle, final)
     if spec.state == "restarted":
         up = (START,) if down else restart_steps(middle)
     residence = plan_residence(spec, vm, observed.pool, up, final=final, halts=bool(down))
-    up = residence.up
+    down, up = noted(down, residence.up, final, noted_already=vm.returns_to is not None)
     refuse_blocked(spec.name, vm.settings.keys.blocked, down)
     refuse_blocked(spec.name, after.settings.keys.blocked, up)
     if after.settings.boot.vtpm and SUSPEND in up:
@@ -124,6 +125,7 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
         *residence.before,
         *power_changes(spec.name, middle, up, len(down)),
         *residence.after,
+        *([] if down or up else _cycle_ended(vm)),
     ]
     stopped = bool(down) or final != "running"
     host, host_ref = _host_then(vm, residence, final)
@@ -136,6 +138,7 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
         drive=drive.drive,
         ssh_host_key=drive.ssh_host_key,
         power_state=final,
+        returns_to=None,
         host=host,
         host_ref=host_ref,
         settings=settings_in(
@@ -214,6 +217,18 @@ def _pool_changes(spec: VmSpec, observed: Observed) -> list[Change]:
         return []
     was, will = {"auto_power_on": False}, {"auto_power_on": True}
     return [Change("pool", "update", "pool", pool.name, was, will, payload=ChangedPool(pool_power_on_calls(pool.ref)))]
+
+
+def _cycle_ended(vm: Vm) -> list[Change]:
+    """What takes the note of an interrupted run off a VM that is in its last power state already."""
+    if vm.returns_to is None:
+        return []
+    call = vm_call("remove_from_other_config", marks.POWER_CYCLE, asked="note that the VM is back")
+    was, will = {"power_cycle": vm.returns_to}, {"power_cycle": None}
+    reason = "an interrupted run left it marked for a start"
+    return [
+        Change("cycle", "update", "vm", vm.name, was, will, reason=reason, payload=ChangedVm(vm, vm, False, (call,)))
+    ]
 
 
 def _from_template(spec: VmSpec, template: Template, pool: Pool) -> Vm:
@@ -375,6 +390,8 @@ def _diffable(vm: Vm | None, with_host: bool) -> dict[str, t.Any]:
     facts = vm.facts()
     for measured in ("addresses", "address", "uuid", *([] if with_host else ["host"])):
         facts.pop(measured)
+    if vm.returns_to is not None:
+        facts["power_cycle"] = vm.returns_to
     if vm.power_state == "running":
         for disk, shown_disk in zip(vm.disks, facts["disks"], strict=True):
             if not disk.plugged:

@@ -42,7 +42,10 @@ _SENTENCES: dict[str, str] = {
     "HOST_NOT_ENOUGH_FREE_MEMORY": "the host has {1} bytes of memory free where {0} are needed; lower memory or free some",
     "HOST_NOT_ENOUGH_PCPUS": "the VM has {0} vCPUs and the host {1} physical ones; lower vcpus",
     "HOST_DISABLED": "the host is disabled (maintenance mode)",
-    "HOST_OFFLINE": "the host is offline",
+    "HOST_OFFLINE": "the host is offline; bring it back, or, when its power is surely off, let the pool give up its VMs with 'xe host-declare-dead'",
+    "CANNOT_CONTACT_HOST": "the host cannot be reached, though the pool takes it for alive; bring it back, "
+    "or, when its power is surely off, let the pool give up its VMs with 'xe host-declare-dead'",
+    "HOST_NOT_LIVE": "the host is not alive",
     "MEMORY_CONSTRAINT_VIOLATION_ORDER": "the memory is below what the template allows; raise memory",
     "MEMORY_CONSTRAINT_VIOLATION_MAXPIN": "the pool does not allow a memory range here: {0}",
     "SR_FULL": "the storage repository is full: {0} bytes wanted, {1} there; free some or name another sr",

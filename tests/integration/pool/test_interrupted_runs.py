@@ -205,6 +205,57 @@ def test_changing_the_devices_of_a_vm(kill: Callable[..., int], shop: Arguments)
     assert kill(make_shop(lean), "vm", "after", **changed) > 6
 
 
+@pytest.fixture
+def small(shop: Arguments) -> Arguments:
+    """A VM that takes few calls to make."""
+    return {**SHOP, **{key: shop[key] for key in ("template", "memory", "state")}}
+
+
+def test_changing_a_vm_that_is_halted_for_it_and_started_again(
+    controller_pool: Pool, monkeypatch: pytest.MonkeyPatch, small: Arguments
+) -> None:
+    """``state: present`` starts no halted VM, but one that a run halted is brought back by the next."""
+    pool = controller_pool
+    pool.ok("vm", **small)
+    for nth in range(1, MOST_CALLS):
+        changed = {**SHOP, "vcpus": 1 + nth % 2, "allow_power_cycle": True}
+        was_killed = False
+        with killed(monkeypatch, nth, "after") as reached:
+            try:
+                pool.ok("vm", **changed)
+            except Killed:
+                was_killed = True
+        mended = pool.ok("vm", **changed)
+        assert mended["vm"]["power_state"] == "running", reached
+        assert "hardshell:power-cycle" not in pool.record("VM", "shop")["other_config"]
+        assert not pool.ok("vm", **changed)["changed"], reached
+        if not was_killed:
+            assert nth > 5
+            return
+    raise AssertionError("never through")
+
+
+def test_a_vm_that_an_interrupted_run_halted_stays_so_when_that_is_asked_for(
+    make_pool: Callable[[], Pool], monkeypatch: pytest.MonkeyPatch, small: Arguments
+) -> None:
+    pool = make_pool()
+    pool.ok("vm", **small)
+    with killed(monkeypatch, 3, "after") as reached, pytest.raises(Killed):
+        pool.ok("vm", **SHOP, vcpus=2, allow_power_cycle=True)
+    assert reached[-1] == "Async.VM.clean_shutdown"
+    halted = pool.four_steps("vm", **SHOP, state="halted")
+    assert halted["changes"][-1]["after"] == {"power_cycle": None}
+    assert not pool.ok("vm", **SHOP)["changed"]
+
+
+def test_a_vm_that_does_not_let_itself_be_halted_carries_no_note(controller_pool: Pool, small: Arguments) -> None:
+    pool = controller_pool
+    pool.ok("vm", **small)
+    pool.lab.fault("Async.VM.clean_shutdown", error="VM_LACKS_FEATURE")
+    assert pool.run("vm", **SHOP, vcpus=2, allow_power_cycle=True)["failed"]
+    assert "hardshell:power-cycle" not in pool.record("VM", "shop")["other_config"]
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_removing_the_config_drive(kill: Callable[..., int], shop: Arguments, when: str) -> None:
     assert kill(make_shop(shop), "vm", when, **SHOP, config_drive={"state": "absent"}) > 3

@@ -22,10 +22,12 @@ HA: tuple[str, list[str], dict[str, str]] = ("pool.enable_ha", [], {})
 
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """``param``: seconds until the pool knows that a host is lost."""
     hosts = [{"name": name, "cpus": 8, "memory": "16 GiB"} for name in ("one", "two", "three")]
     srs = [{"name": "shared", "type": "nfs", "shared": True, "default": True}, {"name": "local two", "host": "two"}]
-    with Lab(backend="none", hosts=hosts, srs=srs, host_assumed_dead_after=0.5) as lab:
+    known_after = getattr(request, "param", 0.5)
+    with Lab(backend="none", hosts=hosts, srs=srs, host_assumed_dead_after=known_after) as lab:
         yield lab
 
 
@@ -59,6 +61,29 @@ def test_a_member_that_is_asked_sends_us_to_the_coordinator(pool: Pool, shop: Ar
 def test_a_member_that_is_down_is_passed_over(controller_pool: Pool, shop: Arguments) -> None:
     lose_and_wait(controller_pool, "three")
     assert controller_pool.ok("vm", **shop, **asked(controller_pool.lab, "three", "two"))["changed"]
+
+
+@pytest.mark.parametrize("lab", [3600], indirect=True)
+def test_a_vm_is_started_past_a_host_that_is_lost_and_not_yet_known_to_be(pool: Pool, shop: Arguments) -> None:
+    """The pool places it there as long as it takes the host for alive, which this one does for an hour."""
+    pool.ok("vm", **{**shop, "state": "halted", "affinity": "three"}, **asked(pool.lab, "one"))
+    pool.lab.lose_host("three")
+    started = pool.ok("vm", **{**shop, "affinity": "three"}, **asked(pool.lab, "one"))
+    assert pool.calls()["Async.VM.start"] == 1
+    assert started["vm"]["power_state"] == "running"
+    assert started["vm"]["host"] in ("one", "two")
+    assert not pool.ok("vm", **{**shop, "affinity": "three"}, **asked(pool.lab, "one"))["changed"]
+
+
+@pytest.mark.parametrize("lab", [3600], indirect=True)
+def test_a_start_on_a_host_that_is_lost_says_what_to_do(controller_pool: Pool, shop: Arguments) -> None:
+    """It was asked for by name, so no other one is taken."""
+    pool = controller_pool
+    pool.ok("vm", **{**shop, "state": "halted"}, **asked(pool.lab, "one"))
+    pool.lab.lose_host("three")
+    result = pool.run("vm", **shop, resident_on="three", **asked(pool.lab, "one"))
+    assert result["xapi_error"] == "CANNOT_CONTACT_HOST"
+    assert "xe host-declare-dead" in result["msg"]
 
 
 def test_a_member_alone_names_a_coordinator_that_is_gone(

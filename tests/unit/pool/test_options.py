@@ -187,6 +187,7 @@ OF_NETWORKS = dict.fromkeys(("mtu", "rate_limit", "locking_mode", "ipv4_allowed"
         ("networks", [{**NIC, "mac": "nonsense"}]),
         ("mtu", [{**NIC, "mtu": 100}]),
         ("rate_limit", [{**NIC, "rate_limit": -1}]),
+        ("rate_limit", [{**NIC, "rate_limit": 83886080}]),
         ("locking_mode", [{**NIC, "locking_mode": "locked"}]),
         ("ipv4_allowed", [{**LOCKED, "locking_mode": None}]),
         ("ipv4_allowed", [{**LOCKED, "ipv4_allowed": ["192.0.2.0/24"]}]),

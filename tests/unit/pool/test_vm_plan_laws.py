@@ -241,6 +241,7 @@ def vms(draw: st.DrawFn) -> Vm:
             uuid="uuid",
             ref="vm",
             making=draw(st.booleans()),
+            returns_to=draw(st.sampled_from([None, None, "running", "paused"])),
             has_drivers=draw(st.booleans()),
         ),
         "",
