@@ -67,6 +67,12 @@ class Api:
         response.read()
         return response.status, response.headers
 
+    def put_chunked(self, path: str, body: bytes) -> int:
+        """The status of a PUT whose body is sent in HTTP's chunks."""
+        connection = http.client.HTTPSConnection(self._lab.host, self._lab.port, context=self._lab.ssl_context)
+        connection.request("PUT", path, iter([body]), encode_chunked=True)
+        return connection.getresponse().status
+
     def get(self, path: str, headers: dict[str, str], host: str = "") -> http.client.HTTPResponse:
         """GET a path, over a connection of its own."""
         connection = http.client.HTTPSConnection(host or self._lab.host, self._lab.port, context=self._lab.ssl_context)

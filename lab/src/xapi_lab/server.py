@@ -9,12 +9,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from aiohttp import StreamReader, web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_parser import RawRequestMessage
+from aiohttp import web
 
 from xapi_lab import failover
 from xapi_lab.config import Config
+from xapi_lab.connections import ConnectionServer, Request, make_request
 from xapi_lab.dispatch import dispatch
 from xapi_lab.errors import XapiError
 from xapi_lab.faults import ConnectionCut
@@ -45,24 +44,7 @@ _HANDLERS = {
 }
 
 
-class Request(web.BaseRequest):
-    """A request whose body can be read after its client has hung up: what has arrived counts."""
-
-    def _cancel(self, exc: BaseException) -> None:  # noqa: ARG002
-        self.content.feed_eof()
-
-
-def _request(
-    message: RawRequestMessage,
-    payload: StreamReader,
-    protocol: web.RequestHandler,
-    writer: AbstractStreamWriter,
-    task: asyncio.Task[None],
-) -> Request:
-    return Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
-
-
-def _headers(request: web.BaseRequest) -> dict[str, str]:
+def _headers(request: Request) -> dict[str, str]:
     """The headers of XAPI's answers to calls; it says so when the connection stays open."""
     connection = {"Connection": "keep-alive"} if request.keep_alive else {}
     return {**connection, "Cache-Control": NO_CACHE, **_CORS}
@@ -114,8 +96,12 @@ class Server:
         failover.notice_losses(self.lab)
 
     def _runner(self) -> web.BaseRunner:
-        server = web.Server(
-            self._answer, request_factory=_request, access_log=None, handler_cancellation=True, keepalive_timeout=3600
+        server = ConnectionServer(
+            self._answer,
+            request_factory=make_request,
+            access_log=None,
+            handler_cancellation=True,
+            keepalive_timeout=3600,
         )
         return web.ServerRunner(server)
 
@@ -127,6 +113,7 @@ class Server:
         await self.lab.close(stop_machines=stop_machines)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        assert isinstance(request, Request)
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         path = request.path.rstrip("/") or "/"
@@ -141,7 +128,7 @@ class Server:
             return forbidden()
         return page(501, "Method not implemented", "method not implemented", request.method)
 
-    async def _rpc(self, http_request: web.BaseRequest, *, json: bool) -> web.StreamResponse:
+    async def _rpc(self, http_request: Request, *, json: bool) -> web.StreamResponse:
         length = http_request.content_length
         if length is None:
             return internal_error('Http.Http_parse_failure("content-length")')

@@ -48,6 +48,10 @@ class Tasks:
     def cancellation(self, ref: str) -> asyncio.Event | None:
         return self._cancellations.get(ref)
 
+    def is_pending(self, ref: str) -> bool:
+        """Whether there is such a task, and it has not ended."""
+        return self._database.exists("task", ref) and bool(self._database.get("task", ref, "status") == "pending")
+
     def cancel(self, ref: str) -> None:
         event = self._cancellations.get(ref)
         if event is not None and self._database.get("task", ref, "status") == "pending":

@@ -4,7 +4,7 @@
 
 A disk's blocks of 1 MiB are files `Ref:7/00000000`, each followed by its checksum, `.xxhash` (XXH64 in capital hex) or in
 older archives `.checksum` (SHA-1). Blocks of zeros are left out, but never the first and the last (stream_vdi.ml). The
-whole may be compressed with gzip.
+whole may be compressed.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-import zlib
 from collections.abc import AsyncIterator
 
+from xapi_lab.compression import plain
 from xapi_lab.errors import XapiError
 from xapi_lab.machines.vhd import ByteStream
 
@@ -23,7 +23,6 @@ BLOCK = 2**20
 LARGEST_METADATA = 64 * 2**20
 _RECORD = 512
 END = bytes(2 * _RECORD)
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _BLOCK_NAME = re.compile(r"(Ref:\d+)/(\d{8,12})\Z")
 _CHECKSUMS = (".xxhash", ".checksum")
 
@@ -67,15 +66,6 @@ async def blocks_of(extents: AsyncIterator[tuple[int, bytes]], size: int) -> Asy
         yield last, bytes(size - last * BLOCK)
 
 
-async def compressed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same as a gzip stream."""
-    packer = zlib.compressobj(level=1, wbits=31)
-    async for chunk in chunks:
-        if packed := packer.compress(chunk):
-            yield packed
-    yield packer.flush()
-
-
 def _checksum(kind: str, content: bytes) -> str:
     if kind == ".checksum":
         return hashlib.sha1(content, usedforsecurity=False).hexdigest()
@@ -95,7 +85,7 @@ class Archive:
     """Reads an archive once, in its order; raises XAPI's import errors."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
-        self._stream = ByteStream(_plain(chunks))
+        self._stream = ByteStream(plain(chunks))
 
     async def metadata(self) -> bytes:
         """The content of ova.xml, which comes first."""
@@ -145,35 +135,3 @@ class Archive:
         if len(data) < length:
             raise _cut_off()
         return data
-
-
-async def _plain(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The stream without its compression, in chunks of a bounded size."""
-    head = b""
-    async for chunk in chunks:
-        head += chunk
-        if len(head) >= len(_ZSTD):
-            break
-    if head.startswith(_ZSTD):
-        raise XapiError("IMPORT_ERROR", "the archive is compressed with zstd; the lab takes gzip or none")
-    if not head.startswith(_GZIP):
-        yield head
-        async for chunk in chunks:
-            yield chunk
-        return
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        async for chunk in _chained(head, chunks):
-            left = chunk
-            while left:
-                if unpacked := unpacker.decompress(left, BLOCK):
-                    yield unpacked
-                left = unpacker.unconsumed_tail
-    except zlib.error as error:
-        raise XapiError("IMPORT_ERROR", f"the archive's compression is damaged: {error}") from None
-
-
-async def _chained(head: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield head
-    async for chunk in chunks:
-        yield chunk

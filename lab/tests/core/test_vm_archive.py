@@ -5,18 +5,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import hashlib
+import http.client
 import io
+import socket
 import tarfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 from api_client import MIB, NULL, Api
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from xapi_lab.compression import GZIP, ZSTD, zstd_library
 from xapi_lab.errors import XapiError
+from xapi_lab.http_handlers import vm_archive
 from xapi_lab.testing import Lab
 from xapi_lab.wire.xmlrpc import decode_value
 from xapi_lab.xva import BLOCK, END, Archive, block_files, blocks_of, tar_file
@@ -56,12 +61,20 @@ def written(blocks: dict[int, bytes], size: int) -> bytes:
 
 
 @settings(max_examples=8, deadline=None)
-@given(length=st.integers(1, 6), numbers=st.sets(st.integers(0, 5)), packed=st.booleans())
-def test_blocks_of_zeros_are_left_out_but_the_first_and_the_last(length: int, numbers: set[int], packed: bool) -> None:
+@given(
+    length=st.integers(1, 6),
+    numbers=st.sets(st.integers(0, 5)),
+    pack=st.sampled_from([bytes, zstd_library().compress, lambda data: gzip.compress(data, 1), lambda data: b"".join(
+        gzip.compress(part, 1) for part in (data[:700], data[700:])
+    )]),
+)  # fmt: skip
+def test_blocks_of_zeros_are_left_out_but_the_first_and_the_last(
+    length: int, numbers: set[int], pack: Callable[[bytes], bytes]
+) -> None:
     size = length * BLOCK - 512
     blocks = {number: b"x" * (BLOCK - 512 * (number == length - 1)) for number in numbers if number < length}
     archive = written(blocks, size)
-    found = read(gzip.compress(archive, 1) if packed else archive)
+    found = read(pack(archive))
     assert [number for _, number, _ in found] == sorted(blocks.keys() | {0, length - 1})
     assert {number: content for _, number, content in found if content.strip(b"\0")} == blocks
     assert len(found[-1][2]) == BLOCK - 512
@@ -75,7 +88,8 @@ def _damaged(archive: bytes, what: str) -> bytes:
         "header": archive.replace(b"Ref:3/00000000", b"Rex:3/00000000", 1),
         "another file first": tar_file("Ref:3/00000000", b"x") + END,
         "no checksum": tar_file("ova.xml", b"") + tar_file("Ref:3/00000000", b"x") + tar_file("other", b"") + END,
-        "compression": gzip.compress(archive, 1)[:30] + b"\xff" * 2000,
+        "gzip": gzip.compress(archive, 1)[:30] + b"\xff" * 2000,
+        "zstd": zstd_library().compress(archive)[:30] + b"\xff" * 2000,
         "nothing": b"",
     }[what]
 
@@ -84,7 +98,7 @@ def _damaged(archive: bytes, what: str) -> bytes:
     ("what", "code"),
     [("content", "IMPORT_ERROR_SOME_CHECKSUMS_FAILED"), ("cut off", "IMPORT_ERROR_PREMATURE_EOF"),
      ("header", "IMPORT_ERROR_UNEXPECTED_FILE"), ("another file first", "IMPORT_ERROR_UNEXPECTED_FILE"),
-     ("no checksum", "IMPORT_ERROR_UNEXPECTED_FILE"), ("compression", "IMPORT_ERROR"),
+     ("no checksum", "IMPORT_ERROR_UNEXPECTED_FILE"), ("gzip", "IMPORT_ERROR"), ("zstd", "IMPORT_ERROR"),
      ("nothing", "IMPORT_ERROR_PREMATURE_EOF")],
 )  # fmt: skip
 def test_a_damaged_archive_is_refused(what: str, code: str) -> None:
@@ -184,10 +198,13 @@ def test_an_export_is_a_tar_of_records_and_checked_blocks(lab: Lab, api: Api, vm
         assert files[f"{name}.xxhash"].decode() == xxh64_hexdigest(files[name]).upper()
 
 
-@pytest.mark.parametrize("compression", ["", "&use_compression=true"])
-def test_an_import_is_a_new_vm_with_the_same_content(lab: Lab, api: Api, vm: str, compression: str) -> None:
-    archive = download(api, f"/export?uuid={api('VM.get_uuid', vm)}{compression}")
-    assert archive.startswith(b"\x1f\x8b") == bool(compression)
+@pytest.mark.parametrize(
+    ("wanted", "magic"),
+    [("", b"ova.xml"), ("&use_compression=true", GZIP.magic), ("&use_compression=zstd", ZSTD.magic)],
+)
+def test_an_import_is_a_new_vm_with_the_same_content(lab: Lab, api: Api, vm: str, wanted: str, magic: bytes) -> None:
+    archive = download(api, f"/export?uuid={api('VM.get_uuid', vm)}{wanted}")
+    assert archive.startswith(magic)
     (new,) = refs(upload(api, "/import", archive))
     old, record = api("VM.get_record", vm), api("VM.get_record", new)
     assert (record["name_label"], record["power_state"], record["current_operations"]) == ("traveller", "Halted", {})
@@ -300,3 +317,60 @@ def test_what_cannot_be_exported(lab: Lab, api: Api, vm: str) -> None:
     assert api("task.get_error_info", task)[0] == "VM_BAD_POWER_STATE"
     lab.run(lambda inside: inside.database.set("VM", vm, "power_state", "Halted"))
     assert NULL not in disks(api, vm).values()
+
+
+def test_an_archive_without_a_length_ends_by_itself(lab: Lab, api: Api, vm: str) -> None:
+    archive = download(api, f"/export?ref={vm}")
+    with (
+        socket.create_connection((lab.host, lab.port)) as plain,
+        lab.ssl_context.wrap_socket(plain, server_hostname=lab.host) as connection,
+    ):
+        head = f"PUT /import?session_id={api.session} HTTP/1.1\r\nHost: lab\r\n\r\n"
+        for start in range(0, len(head), 9):
+            connection.sendall(head[start : start + 9].encode())
+        connection.sendall(archive + b"more")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    status, *headers = answer.decode().splitlines()
+    assert status == "HTTP/1.1 200 OK"
+    task = next(line.partition(" ")[2] for line in headers if line.lower().startswith("task-id:"))
+    (new,) = refs(api.task_end(task))
+    assert content(lab, api, disks(api, new)["0"]) == DATA.ljust(8 * MIB, b"\0")
+    response = api.put_chunked(f"/import?session_id={api.session}", archive)
+    assert response == 403
+
+
+def test_faults_hit_transfers(lab: Lab, api: Api, vm: str) -> None:
+    def outcome(path: str) -> list[str]:
+        task = api("task.create", "transfer", "")
+        with contextlib.suppress(http.client.HTTPException, OSError):
+            api.get(f"{path}&session_id={api.session}&task_id={task}", {}).read()
+        error: list[str] = api.task_end(task)["error_info"]
+        return error
+
+    paths = [f"/export?ref={vm}", f"/export_raw_vdi?format=raw&vdi={disks(api, vm)['1']}"]
+    for path in paths:
+        handler = path.partition("?")[0]
+        lab.fault(handler, count=1, error=["SR_BACKEND_FAILURE_46", "", "lost", ""])
+        assert outcome(path) == ["SR_BACKEND_FAILURE_46", "", "lost", ""]
+        lab.fault(handler, count=1, cut="before")
+        assert outcome(path) == ["VDI_IO_ERROR", "Connection cut"]
+        lab.fault(handler, count=1, cut="after")
+        assert outcome(path) == []
+        lab.clear_faults()
+    archive = download(api, paths[0])
+    lab.fault("/import", count=1, error=["SR_FULL", "1", "2"])
+    assert upload(api, "/import", archive)["error_info"] == ["SR_FULL", "1", "2"]
+    lab.clear_faults()
+    assert refs(upload(api, "/import", archive))
+
+
+def test_a_defect_fails_the_task(lab: Lab, api: Api, vm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def defect(*arguments: object, **options: object) -> bytes:
+        raise KeyError("metrics")
+
+    monkeypatch.setattr(vm_archive, "document", defect)
+    for path in (f"/export?ref={vm}", f"/export_metadata?ref={vm}"):
+        task = api("task.create", "transfer", "")
+        api.get(f"{path}&session_id={api.session}&task_id={task}", {}).read()
+        assert api.task_end(task)["error_info"][0] == "INTERNAL_ERROR"
+    assert api("VM.get_current_operations", vm) == {}

@@ -6,27 +6,30 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 from collections.abc import Callable, Coroutine
 from html import escape
 from typing import Any
 
 from aiohttp import web
 
+from xapi_lab.connections import Request
 from xapi_lab.errors import XapiError
 from xapi_lab.lab import Lab
 
+_LOG = logging.getLogger(__name__)
 NO_CACHE = "no-cache, no-store"
-Handler = Callable[[Lab, web.BaseRequest], Coroutine[Any, Any, web.StreamResponse]]
-Guarded = Callable[[Lab, web.BaseRequest, str], Coroutine[Any, Any, web.StreamResponse]]
+Handler = Callable[[Lab, Request], Coroutine[Any, Any, web.StreamResponse]]
+Guarded = Callable[[Lab, Request, str], Coroutine[Any, Any, web.StreamResponse]]
 """A handler that is given the session it works for."""
 
 
-def parameter(request: web.BaseRequest, name: str) -> str | None:
+def parameter(request: Request, name: str) -> str | None:
     """A parameter from the query or, failing that, a cookie."""
     return request.query.get(name, request.cookies.get(name))
 
 
-def host_asked(lab: Lab, request: web.BaseRequest) -> str:
+def host_asked(lab: Lab, request: Request) -> str:
     """The host of the pool whose address a request came to; the coordinator once the client has hung up."""
     name = request.transport.get_extra_info("sockname") if request.transport is not None else None
     return lab.members.at(name[0] if name else "")
@@ -76,7 +79,7 @@ def not_found() -> web.Response:
     return page(404, "Not Found", "not found", "The requested resource does not exist.")
 
 
-def session_of(lab: Lab, request: web.BaseRequest, role: str, name: str) -> str | None:
+def session_of(lab: Lab, request: Request, role: str, name: str) -> str | None:
     """The session that a request comes with, or one made for its basic authentication; None for neither.
 
     Raises RBAC_PERMISSION_DENIED when the account's role is too low. The caller ends sessions that it did not come
@@ -95,7 +98,7 @@ def session_of(lab: Lab, request: web.BaseRequest, role: str, name: str) -> str 
     return session
 
 
-def end_session(lab: Lab, request: web.BaseRequest, session: str) -> None:
+def end_session(lab: Lab, request: Request, session: str) -> None:
     """Log out a session that was made for one request."""
     if parameter(request, "session_id") != session:
         lab.sessions.logout(session)
@@ -105,11 +108,11 @@ def guarded(role: str, name: str) -> Callable[[Guarded], Handler]:
     """Let in who has at least `role`; `name` is the handler's in XAPI's permissions and realms.
 
     Without credentials 401; with too low a role 403, and the task that the client made for the request fails
-    (xapi_http.ml). An error that the work raises becomes XAPI's page 500.
+    (xapi_http.ml). An error that the work raises fails the request's task, and becomes XAPI's page 500.
     """
 
     def guard(work: Guarded) -> Handler:
-        async def handler(lab: Lab, request: web.BaseRequest) -> web.StreamResponse:
+        async def handler(lab: Lab, request: Request) -> web.StreamResponse:
             lab.call_log.record(f"{request.method} {request.path.rstrip('/')}")
             try:
                 session = session_of(lab, request, role, name)
@@ -123,6 +126,14 @@ def guarded(role: str, name: str) -> Callable[[Guarded], Handler]:
             except XapiError as error:
                 _fail_task(lab, request, error)
                 return internal_error(f"{error.code}: [ {'; '.join(error.description[1:])} ]")
+            except ConnectionError as error:
+                _fail_task(lab, request, XapiError("VDI_IO_ERROR", str(error)))
+                raise
+            except Exception as error:
+                _LOG.exception("%s failed", request.path)
+                failure = unforeseen(error)
+                _fail_task(lab, request, failure)
+                return internal_error(f"{failure.code}: [ {failure.description[1]} ]")
             finally:
                 end_session(lab, request, session)
                 lab.save()
@@ -132,9 +143,14 @@ def guarded(role: str, name: str) -> Callable[[Guarded], Handler]:
     return guard
 
 
-def _fail_task(lab: Lab, request: web.BaseRequest, error: XapiError) -> None:
-    task = parameter(request, "task_id")
-    if task is not None and lab.database.exists("task", task):
+def unforeseen(error: Exception) -> XapiError:
+    """What a client is told of a defect of the lab."""
+    return XapiError("INTERNAL_ERROR", f"{type(error).__name__}: the lab failed; its log has the details")
+
+
+def _fail_task(lab: Lab, request: Request, error: XapiError) -> None:
+    task = request.task_ref or parameter(request, "task_id")
+    if task is not None and lab.tasks.is_pending(task):
         lab.tasks.fail(task, error.description)
 
 

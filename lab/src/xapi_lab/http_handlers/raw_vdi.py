@@ -7,40 +7,32 @@ The answer 200 is sent before the body is read; only the task says whether the i
 
 from __future__ import annotations
 
-import logging
-
 from aiohttp import web
 
 from xapi_lab import faults as fault_injection
 from xapi_lab.calls.registry import Context
 from xapi_lab.calls.vdi import create_vdi, measure
+from xapi_lab.connections import Request
 from xapi_lab.errors import XapiError
-from xapi_lab.http_handlers.access import (
-    bad_request,
-    guarded,
-    not_found,
-    parameter,
-)
+from xapi_lab.http_handlers.access import bad_request, guarded, not_found, parameter
 from xapi_lab.http_handlers.redirect import elsewhere
-from xapi_lab.http_handlers.streaming import body, early_answer, end, find, task_for
+from xapi_lab.http_handlers.streaming import body, early_answer, end, find, outcome, task_for
 from xapi_lab.lab import Lab
-from xapi_lab.machines.contract import StorageError
 from xapi_lab.operations import vdi_refusal
 
-_LOG = logging.getLogger(__name__)
 _FORMATS = ("raw", "vhd")
 _CONTENT_TYPES = {"raw": "application/octet-stream", "vhd": "application/vhd"}
 
 
 @guarded("vm-admin", "put_import_raw_vdi")
-async def import_raw_vdi(lab: Lab, request: web.BaseRequest, session: str) -> web.StreamResponse:
+async def import_raw_vdi(lab: Lab, request: Request, session: str) -> web.StreamResponse:
     faults = lab.faults.matching("/import_raw_vdi")
     task = task_for(lab, request, "Importing raw VDI")
     return await _import(lab, request, Context(lab, session, task, "import_raw_vdi"), faults)
 
 
 async def _import(
-    lab: Lab, request: web.BaseRequest, context: Context, faults: list[fault_injection.Fault]
+    lab: Lab, request: Request, context: Context, faults: list[fault_injection.Fault]
 ) -> web.StreamResponse:
     task, format_ = context.task, parameter(request, "format") or "raw"
     if "Transfer-Encoding" in request.headers:
@@ -58,24 +50,15 @@ async def _import(
     if redirect is not None:
         return redirect
     response = await early_answer(request, task, {"content-type": "text/plain"})
-    try:
-        await fault_injection.before_call(faults)
-        if vdi is None:
-            vdi = await create_vdi(context, _imported_record(str(sr), request.content_length or 0))
-        await _receive(lab, request, context, vdi, format_)
+    async with outcome(lab, request, task, faults):
+        try:
+            if vdi is None:
+                vdi = await create_vdi(context, _imported_record(str(sr), request.content_length or 0))
+            await _receive(lab, request, context, vdi, format_)
+        finally:
+            if vdi is not None:
+                await measure(context, vdi)
         lab.tasks.succeed(task, vdi)
-    except XapiError as error:
-        lab.tasks.fail(task, error.description)
-    except (StorageError, web.RequestPayloadError) as error:
-        _LOG.warning("import into VDI %s ended: %s", vdi, error)
-        lab.tasks.fail(task, ["VDI_IO_ERROR", str(error)])
-    except fault_injection.ConnectionCut:
-        lab.tasks.fail(task, ["VDI_IO_ERROR", "Connection cut"])
-        if request.transport is not None:
-            request.transport.abort()
-    finally:
-        if vdi is not None:
-            await measure(context, vdi)
     return await end(response)
 
 
@@ -85,7 +68,7 @@ def _imported_record(sr: str, size: int) -> dict[str, object]:
             "tags": []}  # fmt: skip
 
 
-async def _receive(lab: Lab, request: web.BaseRequest, context: Context, vdi: str, format_: str) -> None:
+async def _receive(lab: Lab, request: Request, context: Context, vdi: str, format_: str) -> None:
     refusal = vdi_refusal(lab.database, vdi, "destroy")
     if refusal is not None:
         raise XapiError("VDI_IN_USE", vdi) if refusal.code == "VDI_IN_USE" else refusal
@@ -105,7 +88,8 @@ async def _receive(lab: Lab, request: web.BaseRequest, context: Context, vdi: st
 
 
 @guarded("vm-admin", "get_export_raw_vdi")
-async def export_raw_vdi(lab: Lab, request: web.BaseRequest, session: str) -> web.StreamResponse:
+async def export_raw_vdi(lab: Lab, request: Request, session: str) -> web.StreamResponse:
+    faults = lab.faults.matching("/export_raw_vdi")
     task = task_for(lab, request, "Exporting raw VDI")
     format_, vdi = parameter(request, "format") or "raw", find(lab, "VDI", parameter(request, "vdi"))
     if format_ not in _FORMATS:
@@ -127,14 +111,10 @@ async def export_raw_vdi(lab: Lab, request: web.BaseRequest, session: str) -> we
         "Content-Disposition": f'attachment; filename="{record["uuid"]}.{format_}"',
     }
     response = await early_answer(request, task, headers)
-    try:
+    async with outcome(lab, request, task, faults):
         if refusal is not None:
             raise XapiError("VDI_IN_USE", vdi) if refusal.code == "VDI_IN_USE" else refusal
         async for chunk in lab.storage.read_stream(record["uuid"], lab.sr_path(record["SR"]), format_):
             await response.write(chunk)
         lab.tasks.succeed(task, "")
-    except XapiError as error:
-        lab.tasks.fail(task, error.description)
-    except (StorageError, ConnectionError) as error:
-        lab.tasks.fail(task, ["VDI_IO_ERROR", str(error)])
     return await end(response)

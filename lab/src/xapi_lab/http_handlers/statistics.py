@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from xapi_lab.connections import Request
 from xapi_lab.database import Record
 from xapi_lab.http_handlers.access import NO_CACHE, bad_request, guarded, host_asked, internal_error, parameter
 from xapi_lab.http_handlers.redirect import redirect_to
@@ -16,7 +17,7 @@ from xapi_lab.values import NULL
 _CORS = {"Access-Control-Allow-Origin": "*"}
 
 
-def wants_json(request: web.BaseRequest) -> bool:
+def wants_json(request: Request) -> bool:
     """Whether a client gets JSON: its Accept header decides; without one the parameter `json`, whatever its value."""
     for accepted in request.headers.get("Accept", "").split(","):
         kind = accepted.partition(";")[0].strip().lower()
@@ -32,7 +33,7 @@ def _answer(text: str, *, as_json: bool) -> web.Response:
     return web.Response(body=text.encode(), headers={"content-type": kind, **_CORS, "Cache-Control": NO_CACHE})
 
 
-def _host(lab: Lab, request: web.BaseRequest) -> Record:
+def _host(lab: Lab, request: Request) -> Record:
     """The host that is asked."""
     return lab.database.record("host", host_asked(lab, request))
 
@@ -50,7 +51,7 @@ def _whole_number(text: str | None) -> int | None:
 
 
 @guarded("read-only", "rrd_updates")
-async def rrd_updates(lab: Lab, request: web.BaseRequest, session: str) -> web.StreamResponse:
+async def rrd_updates(lab: Lab, request: Request, session: str) -> web.StreamResponse:
     await _measured(lab)
     start = _whole_number(parameter(request, "start"))
     if start is None:
@@ -72,7 +73,7 @@ async def rrd_updates(lab: Lab, request: web.BaseRequest, session: str) -> web.S
     return _answer(found.json() if as_json else found.xml(), as_json=as_json)
 
 
-def _dump(request: web.BaseRequest, rrd: Rrd | None) -> web.Response:
+def _dump(request: Request, rrd: Rrd | None) -> web.Response:
     if rrd is None:
         missing = web.Response(status=404, reason="Not Found", headers={"Cache-Control": NO_CACHE})
         missing.force_close()
@@ -82,7 +83,7 @@ def _dump(request: web.BaseRequest, rrd: Rrd | None) -> web.Response:
 
 
 @guarded("read-only", "vm_rrd")
-async def vm_rrd(lab: Lab, request: web.BaseRequest, session: str) -> web.StreamResponse:
+async def vm_rrd(lab: Lab, request: Request, session: str) -> web.StreamResponse:
     await _measured(lab)
     uuid = parameter(request, "uuid") or ""
     vm = lab.database.find_uuid("VM", uuid)
@@ -93,6 +94,6 @@ async def vm_rrd(lab: Lab, request: web.BaseRequest, session: str) -> web.Stream
 
 
 @guarded("read-only", "host_rrd")
-async def host_rrd(lab: Lab, request: web.BaseRequest, session: str) -> web.StreamResponse:
+async def host_rrd(lab: Lab, request: Request, session: str) -> web.StreamResponse:
     await _measured(lab)
     return _dump(request, lab.measurements.hosts.get(_host(lab, request)["uuid"]))

@@ -4,37 +4,36 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from xapi_lab import compression
 from xapi_lab.calls.registry import Context
 from xapi_lab.calls.vdi import measure
+from xapi_lab.connections import UNKNOWN_LENGTH, Request
 from xapi_lab.errors import XapiError
-from xapi_lab.http_handlers.access import NO_CACHE, bad_request, forbidden, guarded, internal_error, parameter
+from xapi_lab.http_handlers.access import NO_CACHE, bad_request, forbidden, guarded, parameter
 from xapi_lab.http_handlers.redirect import elsewhere
-from xapi_lab.http_handlers.streaming import body, early_answer, end, find, task_for
+from xapi_lab.http_handlers.streaming import body, early_answer, end, find, outcome, task_for
 from xapi_lab.lab import Lab
-from xapi_lab.machines.contract import StorageError
 from xapi_lab.operations import is_default_template, vdi_refusal
 from xapi_lab.vm_import import Import, destination
 from xapi_lab.vm_metadata import document, parse, table_of
-from xapi_lab.xva import BLOCK, END, METADATA, Archive, block_files, blocks_of, compressed, tar_file
+from xapi_lab.xva import BLOCK, END, METADATA, Archive, block_files, blocks_of, tar_file
 
-_LOG = logging.getLogger(__name__)
 _ATTACHMENT = {
     "content-type": "application/octet-stream",
     "Content-Disposition": 'attachment; filename="export.xva"',
 }
 
 
-def _flag(request: web.BaseRequest, name: str, default: bool = False) -> bool:
+def _flag(request: Request, name: str, default: bool = False) -> bool:
     value = parameter(request, name)
     return default if value is None else value == "true"
 
 
-def _vm(lab: Lab, request: web.BaseRequest) -> str:
+def _vm(lab: Lab, request: Request) -> str:
     ref = parameter(request, "ref")
     if ref is not None:
         lab.database.row("VM", ref)
@@ -42,39 +41,29 @@ def _vm(lab: Lab, request: web.BaseRequest) -> str:
     return lab.database.by_uuid("VM", parameter(request, "uuid") or "")
 
 
-def _failed(lab: Lab, task: str, error: Exception) -> None:
-    """Let a task end with what went wrong after the answer was under way."""
-    _LOG.warning("the transfer of task %s ended: %s", task, error)
-    if isinstance(error, XapiError):
-        lab.tasks.fail(task, error.description)
-    else:
-        lab.tasks.fail(task, ["VDI_IO_ERROR", str(error) or type(error).__name__])
-
-
 # --- export
 
 
 @guarded("vm-admin", "get_export")
-async def export(lab: Lab, request: web.BaseRequest, session: str) -> web.StreamResponse:
+async def export(lab: Lab, request: Request, session: str) -> web.StreamResponse:
+    faults = lab.faults.matching("/export")
     vm = _vm(lab, request)
-    if parameter(request, "use_compression") == "zstd":
-        raise XapiError("NOT_IMPLEMENTED", "export compressed with zstd")
     task = task_for(lab, request, "VM.export")
     context = Context(lab, session, task, "VM.export")
-    try:
-        async with context.operation("VM", vm, "export"):
-            disks = _disks(lab, vm)
-            for disk in disks:
-                redirect = elsewhere(lab, request, lab.database.get("VDI", disk, "SR"), task)
-                if redirect is not None:
-                    return redirect
-            response = await early_answer(request, task, _ATTACHMENT)
-            return await _send(
-                context, response, vm, disks, packed=parameter(request, "use_compression") in {"true", "gzip"}
-            )
-    except XapiError as error:
-        lab.tasks.fail(task, error.description)
-        return internal_error(f"{error.code}: [ {'; '.join(error.description[1:])} ]")
+    async with context.operation("VM", vm, "export"):
+        disks = _disks(lab, vm)
+        for disk in disks:
+            redirect = elsewhere(lab, request, lab.database.get("VDI", disk, "SR"), task)
+            if redirect is not None:
+                return redirect
+        response = await early_answer(request, task, _ATTACHMENT)
+        async with outcome(lab, request, task, faults):
+            chunks = _archive(context, vm, disks)
+            kind = compression.KINDS.get(parameter(request, "use_compression") or "")
+            async for chunk in kind.compressed(chunks) if kind else chunks:
+                await response.write(chunk)
+            lab.tasks.succeed(task, "")
+    return await end(response)
 
 
 def _disks(lab: Lab, vm: str) -> list[str]:
@@ -90,19 +79,6 @@ def _disks(lab: Lab, vm: str) -> list[str]:
                 raise refusal
             disks.append(record["VDI"])
     return disks
-
-
-async def _send(
-    context: Context, response: web.StreamResponse, vm: str, disks: list[str], *, packed: bool
-) -> web.StreamResponse:
-    try:
-        chunks = _archive(context, vm, disks)
-        async for chunk in compressed(chunks) if packed else chunks:
-            await response.write(chunk)
-        context.lab.tasks.succeed(context.task, "")
-    except (XapiError, StorageError, ConnectionError) as error:
-        _failed(context.lab, context.task, error)
-    return await end(response)
 
 
 async def _archive(context: Context, vm: str, disks: list[str]) -> AsyncIterator[bytes]:
@@ -124,7 +100,7 @@ async def _archive(context: Context, vm: str, disks: list[str]) -> AsyncIterator
 
 
 @guarded("vm-admin", "get_export_metadata")
-async def export_metadata(lab: Lab, request: web.BaseRequest, session: str) -> web.StreamResponse:
+async def export_metadata(lab: Lab, request: Request, session: str) -> web.StreamResponse:
     database, snapshots = lab.database, _flag(request, "export_snapshots", default=True)
     if _flag(request, "all"):
         vms = [
@@ -151,7 +127,7 @@ async def export_metadata(lab: Lab, request: web.BaseRequest, session: str) -> w
 
 
 @guarded("vm-admin", "put_import")
-async def import_(lab: Lab, request: web.BaseRequest, session: str) -> web.StreamResponse:
+async def import_(lab: Lab, request: Request, session: str) -> web.StreamResponse:
     task = task_for(lab, request, "VM.import")
     context = Context(lab, session, task, "VM.import")
     if "Transfer-Encoding" in request.headers:
@@ -171,32 +147,46 @@ async def import_(lab: Lab, request: web.BaseRequest, session: str) -> web.Strea
 
 
 @guarded("vm-admin", "put_import_metadata")
-async def import_metadata(lab: Lab, request: web.BaseRequest, session: str) -> web.StreamResponse:
+async def import_metadata(lab: Lab, request: Request, session: str) -> web.StreamResponse:
     task = task_for(lab, request, "VM.metadata_import")
     return await _receive(request, Context(lab, session, task, "VM.metadata_import"), None)
 
 
-async def _receive(request: web.BaseRequest, context: Context, sr: str | None) -> web.StreamResponse:
+async def _receive(request: Request, context: Context, sr: str | None) -> web.StreamResponse:
     """Take in an archive; without an SR its metadata only."""
+    lab = context.lab
+    faults = lab.faults.matching("/import" if sr is not None else "/import_metadata")
     response = await early_answer(request, context.task, {"content-type": "application/octet-stream"})
-    work: Import | None = None
-    try:
-        archive = Archive(body(request, context, request.content_length))
-        metadata = parse(context.db, await archive.metadata())
-        work = Import(context, metadata, sr, restore=_flag(request, "restore"), force=_flag(request, "force"))
+    length = None if request.content_length == UNKNOWN_LENGTH else request.content_length
+    async with outcome(lab, request, context.task, faults):
+        archive = Archive(body(request, context, length))
+        work = Import(
+            context, parse(context.db, await archive.metadata()), sr,
+            restore=_flag(request, "restore"), force=_flag(request, "force"),
+        )  # fmt: skip
         work.check()
         if sr is None and _flag(request, "dry_run"):
             context.lab.tasks.succeed(context.task, [])
-            return await end(response)
-        await work.make()
-        if sr is not None:
-            await _fill(context, work, archive)
-        context.lab.tasks.succeed(context.task, work.finish())
-    except (XapiError, StorageError, web.RequestPayloadError) as error:
-        if work is not None and not work.force:
-            await work.undo()
-        _failed(context.lab, context.task, error)
+        else:
+            context.lab.tasks.succeed(context.task, await _take_in(work, archive))
+    if length is None:
+        # What a client may still send after the archive's end is not waited for.
+        await end(response)
+        request.protocol.force_close()
     return await end(response)
+
+
+async def _take_in(work: Import, archive: Archive) -> list[str]:
+    """Make an archive's VMs, or nothing of them unless the import is forced."""
+    try:
+        await work.make()
+        if work.sr is not None:
+            await _fill(work.context, work, archive)
+        return work.finish()
+    except BaseException:
+        if not work.force:
+            await work.undo()
+        raise
 
 
 async def _fill(context: Context, work: Import, archive: Archive) -> None:
