@@ -355,6 +355,12 @@ container_set:
           memory: 268435456
           cpus: 0.5
           seconds: 1.3
+engine:
+  description:
+    - The engine and all of its containers after the task, or as they would be in check mode, as RV(hardshell.xen.container_set_info#module:engine).
+      C(Id) and C(Created) of a container that check mode has not made are empty.
+  returned: success
+  type: dict
 changes:
   description: What was done, or would be in check mode, in order, each with its reason.
   returned: success

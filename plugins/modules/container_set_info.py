@@ -13,7 +13,7 @@ version_added: 0.1.0
 author:
   - hardshell.xen contributors (@hardshell)
 description:
-  - Reads the container sets of one Docker Engine, their members, links, health, ports and images. Changes nothing.
+  - Reads the container sets of one Docker Engine, their members, links, health, ports and images, and what the engine is. Changes nothing.
   - What a definition would change is told by M(hardshell.xen.container_set) with C(check_mode) and C(diff).
 extends_documentation_fragment:
   - hardshell.xen.docker
@@ -36,6 +36,7 @@ options:
     default: false
 seealso:
   - module: hardshell.xen.container_set
+  - module: hardshell.xen.container_publish
 """
 
 EXAMPLES = r"""
@@ -75,6 +76,23 @@ container_sets:
   returned: success
   type: list
   elements: dict
+engine:
+  description:
+    - The engine, and every container of it, whether of a set or not, in the engine's own words. M(hardshell.xen.container_publish) takes it.
+  returned: success
+  type: dict
+  contains:
+    containers:
+      description:
+        - Entries of C(GET /containers/json) by name, with the keys C(Id), C(Names), C(Image), C(ImageID), C(Command), C(Created), C(State), C(Status),
+          C(Ports), C(Labels) and C(HostConfig).
+        - Of C(Command) there is the program without its arguments, and of C(Labels) those of this collection, since the rest may hold secrets.
+          C(HostConfig) of a member that this task looked at has C(Memory), C(NanoCpus) and C(Privileged) besides C(NetworkMode).
+      type: list
+      elements: dict
+      returned: success
+    info: {description: What of C(GET /info) stays as long as it is the same engine., type: dict, returned: success}
+    version: {description: The same of C(GET /version)., type: dict, returned: success}
 """
 
 import typing as t
@@ -87,8 +105,8 @@ def run(parameters: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
     from ansible_collections.hardshell.xen.plugins.module_utils._engine.report import report_sets
 
     with connect(parameters, warn=context.warn) as engine:
-        sets = report_sets(engine, name=parameters["name"], tenant=parameters["tenant"], usage=parameters["usage"])
-    return {"changed": False, "container_sets": sets}
+        told = report_sets(engine, name=parameters["name"], tenant=parameters["tenant"], usage=parameters["usage"])
+    return {"changed": False, **told}
 
 
 DEFINITION = ModuleDefinition(

@@ -20,6 +20,7 @@ from . import names
 from .api import Engine
 from .apply import Applier
 from .images import bring, image_facts, list_images, plan_images
+from .listing import announced_listing, listing, read_engine
 from .observe import Observed, observe
 from .plan import Wanted, needed_volumes, plan, settle
 from .refuse import refuse_foreign, refuse_foreign_volumes, refuse_taken_ports
@@ -35,6 +36,7 @@ def converge(engine: Engine, spec: SetSpec, context: Context) -> JSON:
     """Make the set what ``spec`` says; in check mode only say what would be done. Returns the task's result."""
     for warning in spec.warnings:
         context.warn(warning)
+    about = read_engine(engine)
     observed = observe(engine, spec.name, volumes=spec.remove_volumes)
     refuse_foreign(spec, observed)
     refuse_taken_ports(spec, observed)
@@ -56,9 +58,15 @@ def converge(engine: Engine, spec: SetSpec, context: Context) -> JSON:
     _warn_of_old_engine(engine, wanted, context)
     if context.check_mode or not containers.changed:
         members = _announced_members(spec, observed, wanted, whole)
+        listed = announced_listing(spec, observed, wanted, containers)
     else:
-        members = _apply(engine, spec, observed, wanted, containers, context)
-    return {"container_set": report_set(spec, members), **whole.result(context.diff_mode)}
+        members, now = _apply(engine, spec, observed, wanted, containers, context)
+        listed = listing(now.listed, now.containers)
+    return {
+        "container_set": report_set(spec, members),
+        "engine": {**about, "containers": listed},
+        **whole.result(context.diff_mode),
+    }
 
 
 def _with_volumes(engine: Engine, observed: Observed) -> Observed:
@@ -96,8 +104,8 @@ def _announced_members(
 
 def _apply(
     engine: Engine, spec: SetSpec, observed: Observed, wanted: t.Mapping[str, Wanted], planned: Plan, context: Context
-) -> dict[str, JSON]:
-    """Carry the plan out, all or nothing, and read what there is then."""
+) -> tuple[dict[str, JSON], Observed]:
+    """Carry the plan out, all or nothing. Returns the members, and what the engine holds then."""
     applier = Applier(engine, spec, uuid.uuid4().hex[:12], time.monotonic() + spec.wait_timeout)
     try:
         applier.carry_out(steps(planned), context.progress)
@@ -106,11 +114,12 @@ def _apply(
     for warning in applier.engine_warnings:
         context.warn(warning)
     now = observe(engine, spec.name)
-    return {
+    members = {
         name: report_container(container, now.images, applier.seconds.get(name))
         for name, container in sorted(now.current().items())
         if spec.present
     }
+    return members, now
 
 
 def _recover(

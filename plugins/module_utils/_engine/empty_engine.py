@@ -12,7 +12,14 @@ import typing as t
 
 from .api import NEWEST_API, Engine
 
-_ANSWERS: dict[str, t.Any] = {"/containers/json": [], "/networks": [], "/images/json": [], "/volumes": {"Volumes": []}}
+_ANSWERS: dict[str, t.Any] = {
+    "/containers/json": [],
+    "/networks": [],
+    "/images/json": [],
+    "/volumes": {"Volumes": []},
+    "/info": {},
+    "/version": {},
+}
 
 
 class EmptyEngine(Engine):

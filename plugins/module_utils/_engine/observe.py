@@ -106,13 +106,14 @@ class Network:
 
 @dataclass(frozen=True)
 class Observed:
-    """The engine as one set sees it. ``volumes`` is None when nobody needed to know them."""
+    """The engine as one set sees it. ``volumes`` is None when nobody needed to know them. ``listed`` is its list of containers as it gave it."""
 
     containers: tuple[Container, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
     networks: t.Mapping[str, Network] = field(default_factory=dict)
     images: Images = field(default_factory=lambda: Images([]))
     volumes: t.Mapping[str, t.Mapping[str, str]] | None = None
+    listed: tuple[JSON, ...] = ()
 
     def current(self) -> dict[str, Container]:
         """The members under their proper names."""
@@ -144,6 +145,7 @@ def observe(engine: Engine, set_name: str, *, volumes: bool = False) -> Observed
             volumes={item["Name"]: item.get("Labels") or {} for item in futures["volumes"].result()}
             if volumes
             else None,
+            listed=tuple(listed),
         )
 
 

@@ -38,6 +38,13 @@ def shop(**changes: dict[str, t.Any]) -> dict[str, t.Any]:
     return other
 
 
+def told(entry: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What can be known of a container beforehand. The engine may choose the outer ports, and opens each for IPv6 too."""
+    ports = {(port["PrivatePort"], port["Type"]) for port in entry["Ports"] if "PublicPort" in port}
+    known = ("Names", "Image", "ImageID", "Command", "State", "Labels", "HostConfig")
+    return {**{key: entry[key] for key in known}, "Ports": ports, "healthy": "(healthy)" in entry["Status"]}
+
+
 def check_then_run(engine: Engine, containers: dict[str, t.Any] | None = None, **options: t.Any) -> t.Any:
     """Announce, do, do again: the announced changes are those done, and the second run has none. Returns the real run."""
     before = engine.daemon.containers().keys() | engine.daemon.networks() | engine.daemon.volumes()
@@ -47,6 +54,12 @@ def check_then_run(engine: Engine, containers: dict[str, t.Any] | None = None, *
     assert announced.result["changes"] == done.result["changes"]
     assert announced.result["diff"] == done.result["diff"]
     assert announced.members.keys() == done.members.keys()
+    assert [told(entry) for entry in announced.result["engine"]["containers"]] == [
+        told(entry) for entry in done.result["engine"]["containers"]
+    ]
+    assert [entry["Id"] for entry in done.result["engine"]["containers"]] == [
+        item["Id"] for _name, item in sorted(engine.daemon.containers().items())
+    ]
     for again in (engine.deploy(containers, check=True, **options), engine.deploy(containers, **options)):
         assert again.result["changes"] == []
         assert again.result["diff"] == {"before": "", "after": ""}
@@ -60,6 +73,8 @@ def test_the_twelve_steps(engine: Engine) -> None:
     assert set(engine.daemon.running()) == {"shop_web", "shop_api", "shop_db"}
     assert created.members["db"]["health"] == "healthy"
     assert created.members["web"]["ports"] == ["8080:80/tcp"]
+    assert created.result["engine"]["version"]["Version"] == engine.daemon.request("GET", "/version")["Version"]
+    assert "s3cret-token" not in str(created.result)
     running = engine.daemon.running()
 
     updated = check_then_run(engine, shop(api={"memory": "128MiB"}, web={"environment": {"COLOUR": "blue"}}))

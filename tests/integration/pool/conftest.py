@@ -82,7 +82,7 @@ class Pool:
         assert done["changed"]
         assert done["changes"] == announced["changes"]
         assert done["diff"] == announced["diff"]
-        returned = next(key for key in ("vm", "image") if key in done)
+        returned = next(key for key in ("vm", "image", "published") if key in done)
         assert (announced[returned] or {}).keys() == (done[returned] or {}).keys()
 
         unchanged = self.ok(module, **arguments)
