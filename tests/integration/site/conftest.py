@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import typing as t
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,14 @@ class Fleet:
         """Where a VM is reached, by what its guest's agent reports."""
         vm = next(record for record in self.lab.records("VM").values() if record["name_label"] == name)
         return t.cast("str", self.lab.records("VM_guest_metrics")[vm["guest_metrics"]]["networks"]["0/ip"])
+
+    def published(self, name: str) -> dict[str | None, str | None]:
+        """The containers that the pool shows of a VM, by name, with their status."""
+        vm = next(record for record in self.lab.records("VM").values() if record["name_label"] == name)
+        written = vm["other_config"].get("docker_ps", "<docker_ps/>")
+        return {
+            entry.findtext("names"): entry.findtext("status") for entry in ElementTree.fromstring(written).iter("entry")
+        }
 
 
 def _make_template(lab: Lab) -> None:

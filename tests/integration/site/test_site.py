@@ -21,5 +21,10 @@ def test_tenants_converge_and_a_second_run_changes_nothing(vms: Fleet) -> None:
     for name in vms.names:
         with urllib.request.urlopen(f"http://{vms.address(name)}:8080/hello", timeout=10) as answer:
             assert answer.read() == b"hello"
+        assert vms.published(name) == {f"{name}_web": "Up", f"{name}_store": "Up"}
     again, output = vms.play("site")
     assert set(again.values()) == {0}, output
+    stopped, output = vms.play("site", "--limit", vms.names[0], "-e", "vm_state=halted")
+    assert stopped[vms.names[0]] == 2, output
+    assert vms.published(vms.names[0]) == {}
+    assert vms.published(vms.names[1]) != {}
