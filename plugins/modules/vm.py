@@ -262,6 +262,7 @@ options:
   shutdown_timeout:
     description:
       - Seconds to wait for a clean shutdown or reboot of the guest.
+      - A guest that the same task has started first has as many more to come up, since it can do neither before, nor be suspended.
     type: int
     default: 300
   force:

@@ -20,6 +20,8 @@ import os
 import signal
 import typing as t
 
+from ansible import constants as C
+from ansible.errors import AnsibleUndefinedConfigEntry
 from ansible.module_utils.common.arg_spec import ModuleArgumentSpecValidator
 from ansible.module_utils.common.json import Direction, get_module_encoder
 from ansible.module_utils.common.parameters import remove_values
@@ -51,6 +53,8 @@ class InController(ActionBase):
         self._compute_environment_string(environment)
         with _environment(environment):
             result.update(self._run_here((task_vars or {}).get("inventory_hostname", "localhost")))
+        if not _invocation_is_wanted(task_vars):
+            result.pop("invocation", None)
         return result
 
     def _target_is_controller(self) -> bool:
@@ -85,6 +89,14 @@ class InController(ActionBase):
         except HardshellError as error:
             outcome = {"failed": True, **failure(error)}
         return remove_values({**outcome, "invocation": invocation}, secrets)
+
+
+def _invocation_is_wanted(task_vars: dict[str, t.Any] | None) -> bool:
+    """Whether results tell the options of the task: always before ansible-core 2.21, from then on by the setting ``inject_invocation``."""
+    try:
+        return bool(C.config.get_config_value("INJECT_INVOCATION", variables=task_vars or {}))
+    except AnsibleUndefinedConfigEntry:
+        return True
 
 
 def _end_with_the_controller() -> None:

@@ -97,6 +97,8 @@ class Config:
     """Seconds that VM.clean_shutdown waits for the guest."""
     host_assumed_dead_after: float = 10.0
     """Seconds from the loss of a host to what the others do about it (XAPI: 600 without HA)."""
+    event_from_delay: float = 0.05
+    """Seconds that event.from gives changes to gather (the option of that name in xapi.conf)."""
     faults: tuple[dict[str, Any], ...] = field(default=())
 
 

@@ -13,19 +13,21 @@ that it is to come back to, by which the next run finishes what this one is cut 
 from __future__ import annotations
 
 import contextlib
+import time
 import zlib
 
 from .._errors import HardshellError
 from . import marks
 from .power import REBOOT, SHUT_DOWN, PowerStep, on_host
 from .session import Session
-from .tasks import Show, TaskTimeout, run_task
+from .tasks import EVENT_SECONDS, Show, TaskTimeout, run_task
 from .xapi_errors import ConnectionLost, XapiError
 
 _GUEST_DOES_NOT_ANSWER = frozenset(
     {"VM_LACKS_FEATURE", "VM_MISSING_PV_DRIVERS", "VM_SHUTDOWN_TIMEOUT", "VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT"}
 )
 _HOST_IS_LOST = frozenset({"CANNOT_CONTACT_HOST", "HOST_OFFLINE", "HOST_NOT_LIVE"})
+_GUEST_IS_NOT_UP = frozenset({"VM_LACKS_FEATURE", "VM_MISSING_PV_DRIVERS"})
 _HARD = {SHUT_DOWN: "hard_shutdown", REBOOT: "hard_reboot"}
 _PLACED_BY_THE_POOL = ("start", "resume")
 
@@ -39,6 +41,8 @@ class PowerPerformer:
         self._show = show
         self._timeout = timeout
         self._force = force
+        self._woken = False
+        """Whether the guest was started or resumed here, so that it may not be up yet."""
 
     def take(self, vm: str, step: PowerStep) -> None:
         """Raises ``HardshellError`` where the VM does not come to the state that the step leads to."""
@@ -53,6 +57,7 @@ class PowerPerformer:
                 with contextlib.suppress(HardshellError):
                     self._note(vm, None)
             raise
+        self._woken = step.message.startswith(_PLACED_BY_THE_POOL) or (self._woken and step.leads_to == "running")
         if step.ends_cycle:
             self._note(vm, None)
 
@@ -85,9 +90,30 @@ class PowerPerformer:
 
     def _run(self, vm: str, step: PowerStep, asked: str) -> None:
         timeout = self._timeout if step in _HARD else None
-        run_task(
-            self._session, f"VM.{step.message}", vm, *step.arguments, asked=asked, show=self._show, timeout=timeout
-        )
+        message = f"VM.{step.message}"
+        try:
+            run_task(self._session, message, vm, *step.arguments, asked=asked, show=self._show, timeout=timeout)
+        except XapiError as error:
+            if not (self._woken and error.code in _GUEST_IS_NOT_UP):
+                raise
+            self._show(f"{asked}: waiting for the guest, which has only just been started")
+            self._wait_until_allowed(vm, step, asked)
+            run_task(self._session, message, vm, *step.arguments, asked=asked, show=self._show, timeout=timeout)
+
+    def _wait_until_allowed(self, vm: str, step: PowerStep, asked: str) -> None:
+        """Until XAPI lists the operation as allowed, as it does once the guest has told its features (xapi_vm_lifecycle.ml).
+
+        Returns as well when the VM is gone, or the time is up.
+        """
+        ends = time.monotonic() + self._timeout
+        token = ""
+        while (left := ends - time.monotonic()) > 0:
+            patience = float(min(EVENT_SECONDS, self._session.options.timeout / 2, left))
+            answer = self._session.call("event.from", [f"vm/{vm}"], token, patience, asked=asked)
+            token = answer["token"]
+            records = [event.get("snapshot") for event in answer["events"]]
+            if any(record is None or step.message in record["allowed_operations"] for record in records):
+                return
 
     def _take_elsewhere(self, vm: str, step: PowerStep, asked: str, lost: XapiError) -> None:
         """On another host than the lost one, which the pool takes for alive until ``host_assumed_dead_interval`` is over (xapi_globs.ml).

@@ -89,9 +89,17 @@ class Pool:
         assert not unchanged["changed"]
         assert unchanged["changes"] == []
         assert unchanged["diff"] == {"before": "", "after": ""}
-        assert unchanged[returned] == done[returned]
+        assert self.without_addresses(unchanged[returned]) == self.without_addresses(done[returned])
         assert self.mutating_calls() == {}
         return done
+
+    @staticmethod
+    def without_addresses(returned: dict[str, t.Any] | None) -> dict[str, t.Any] | None:
+        """What a module returned, but for what a guest tells when it likes."""
+        if returned is None:
+            return None
+        networks = [{**network, "addresses": []} for network in returned.get("networks", [])]
+        return {**returned, "address": None, "addresses": [], "networks": networks}
 
     def _run_action(self, module: str, arguments: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
         task = MagicMock(
@@ -157,7 +165,7 @@ class Pool:
 
 @pytest.fixture
 def lab() -> Iterator[Lab]:
-    with Lab(backend="none") as lab:
+    with Lab(backend="none", event_from_delay=0) as lab:
         yield lab
 
 

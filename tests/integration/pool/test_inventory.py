@@ -78,7 +78,7 @@ def make(pool: Pool, name: str, **more: t.Any) -> dict[str, t.Any]:
 
 @pytest.fixture
 def second_lab() -> t.Iterator[Lab]:
-    with Lab(backend="none") as lab:
+    with Lab(backend="none", event_from_delay=0) as lab:
         yield lab
 
 

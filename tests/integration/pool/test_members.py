@@ -27,7 +27,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     hosts = [{"name": name, "cpus": 8, "memory": "16 GiB"} for name in ("one", "two", "three")]
     srs = [{"name": "shared", "type": "nfs", "shared": True, "default": True}, {"name": "local two", "host": "two"}]
     known_after = getattr(request, "param", 0.5)
-    with Lab(backend="none", hosts=hosts, srs=srs, host_assumed_dead_after=known_after) as lab:
+    with Lab(backend="none", event_from_delay=0, hosts=hosts, srs=srs, host_assumed_dead_after=known_after) as lab:
         yield lab
 
 

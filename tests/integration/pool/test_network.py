@@ -32,7 +32,7 @@ def lab() -> Iterator[Lab]:
         {"name": "front", "kind": "nat", "bridge": "xenbr0"},
         {"name": "back", "kind": "nat", "bridge": "xenbr1"},
     ]
-    with Lab(backend="none", hosts=[{"name": "xen1"}, {"name": "xen2"}], networks=networks) as lab:
+    with Lab(backend="none", event_from_delay=0, hosts=[{"name": "xen1"}, {"name": "xen2"}], networks=networks) as lab:
         yield lab
 
 

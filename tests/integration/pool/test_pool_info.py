@@ -27,7 +27,7 @@ def lab() -> Iterator[Lab]:
         {"name": "Local", "capacity": 50 * GIB},
         {"name": "ISOs", "type": "iso", "content_type": "iso", "capacity": 10 * GIB},
     ]
-    with Lab(backend="none", hosts=hosts, srs=srs) as lab:
+    with Lab(backend="none", event_from_delay=0, hosts=hosts, srs=srs) as lab:
         yield lab
 
 

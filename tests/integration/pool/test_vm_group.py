@@ -22,7 +22,7 @@ CALLS = {"session.login_with_password": 1, "event.from": 1, "VM.get_all_records_
 @pytest.fixture
 def lab() -> Iterator[Lab]:
     srs = [{"name": "Shared", "shared": True, "default": True}]
-    with Lab(backend="none", hosts=[{"name": "xen1"}, {"name": "xen2"}], srs=srs) as lab:
+    with Lab(backend="none", event_from_delay=0, hosts=[{"name": "xen1"}, {"name": "xen2"}], srs=srs) as lab:
         yield lab
 
 

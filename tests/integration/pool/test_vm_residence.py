@@ -21,7 +21,7 @@ SHOP = {"name": "shop", "tenant": "acme", "host": "acme-shop"}
 @pytest.fixture
 def lab() -> Iterator[Lab]:
     srs = [{"name": "shared", "type": "nfs", "shared": True, "default": True}]
-    with Lab(backend="none", hosts=[{"name": "xen1"}, {"name": "xen2"}], srs=srs) as two_hosts:
+    with Lab(backend="none", event_from_delay=0, hosts=[{"name": "xen1"}, {"name": "xen2"}], srs=srs) as two_hosts:
         yield two_hosts
 
 

@@ -50,6 +50,7 @@ CASES = {
         {"name": "a"}, {"environment": {"PROBE_PASSWORD": "from the keyword", "PROBE_LOCALE": "C"}}
     ),
     "environment is put back": Case({"name": "a"}),
+    "invocation asked for": Case({"name": "a", "password": PASSWORD}, {"vars": {"ansible_inject_invocation": True}}),
     "warnings": Case({"name": "a", "warnings": ["slow disk", f"never {PASSWORD}"], "password": PASSWORD}),
     "failure": Case({"name": "a", "fail": f"refused: {PASSWORD}", "password": PASSWORD}),
     "unknown option": Case({"name": "a", "nmae": "b"}),

@@ -13,8 +13,6 @@ from xapi_lab.calls.registry import Context, call
 from xapi_lab.errors import XapiError
 from xapi_lab.values import DateTime, WireInt, now
 
-BATCHING_DELAY = 0.05
-"""Seconds that event.from gives changes to gather."""
 WITHOUT_EVENTS = frozenset({"session", "user", "auth", "event", "message"})
 _TOKEN = re.compile(r"(\d{1,20}),(\d{1,20})\Z")
 
@@ -133,7 +131,8 @@ async def from_(context: Context, classes: list[str], token: str, timeout: float
     generation, message_generation = _parse_token(token)
     wanted = Subscription(classes)
     deadline = time.monotonic() + timeout if timeout >= 0 else float("inf")
-    await asyncio.sleep(BATCHING_DELAY)
+    delay = context.lab.config.event_from_delay
+    await asyncio.sleep(delay)
     while True:
         changed = context.lab.next_change()
         if not context.lab.sessions.is_alive(context.session):
@@ -144,7 +143,7 @@ async def from_(context: Context, classes: list[str], token: str, timeout: float
             return {"events": events, "valid_ref_counts": _valid_ref_counts(context), "token": _token(context)}
         try:
             await asyncio.wait_for(changed, None if left == float("inf") else left)
-            await asyncio.sleep(min(BATCHING_DELAY, max(0.0, deadline - time.monotonic())))
+            await asyncio.sleep(min(delay, max(0.0, deadline - time.monotonic())))
         except TimeoutError:
             continue
 
