@@ -55,7 +55,9 @@ options:
     type: str
   template:
     description:
-      - Name or UUID of the template that a new VM is made from. This or O(source) is needed to make a VM, and not looked at afterwards.
+      - Name or UUID of the template that the VM is made from. This or O(source) is needed to make a VM.
+      - The system disk notes which template it is a clone of. Another one is refused, or with O(allow_replace=true) the disk is made anew from it.
+        A newer version of the same name gives a warning instead of the refusal. What M(hardshell.xen.image) made counts as the same as long as its checksum is.
     type: str
   source:
     description:
@@ -249,6 +251,14 @@ options:
       - Allow a running VM to be shut down and started again where a change needs it. Without it such a change is refused.
     type: bool
     default: false
+  allow_replace:
+    description:
+      - Allow the system disk (V(root)) to be made anew where O(template) is another one than it was made from. All that is on it is lost.
+      - The VM stays, with its UUID, MAC addresses, other disks, snapshots and settings. Firmware and Secure Boot become the template's, unless given.
+      - The old disk goes when the new one is attached; with O(disks[].keep) it stays unattached. A config drive that was taken away is needed again
+        and must be given. A running VM needs O(allow_power_cycle=true) too.
+    type: bool
+    default: false
   state:
     description:
       - V(present) makes or changes the VM and leaves its power state; a new VM is left halted.
@@ -392,6 +402,18 @@ EXAMPLES = r"""
     state: running
     allow_power_cycle: true
 
+- name: Roll a new golden image out, keeping the VM, its addresses and its other disks
+  hardshell.xen.vm:
+    name: acme-shop
+    tenant: acme
+    template: debian-12-docker
+    config_drive:
+      user_data: "{{ lookup('ansible.builtin.file', 'acme-shop.yml') }}"
+    ssh_host_key: true
+    state: running
+    allow_replace: true
+    allow_power_cycle: true
+
 - name: Remove the config drive, which holds secrets
   hardshell.xen.vm:
     name: acme-shop
@@ -416,6 +438,8 @@ vm:
     uuid: {description: Its UUID., type: str, returned: success}
     name: {description: Its name., type: str, returned: success}
     description: {description: Its description., type: str, returned: success}
+    template: {description: "Name of the template that its system disk was made from, V(null) where that is not known.", type: str, returned: success}
+    template_id: {description: "Checksum of the image that this template was made from, else its UUID.", type: str, returned: success}
     tenant: {description: The tenant that owns it., type: str, returned: success}
     inventory_host: {description: The inventory host that it is., type: str, returned: success}
     power_state: {description: "V(running), V(halted), V(paused) or V(suspended).", type: str, returned: success}
@@ -567,6 +591,7 @@ DEFINITION = ModuleDefinition(
         "tags": {"type": "list", "elements": "str"},
         "adopt": {"type": "bool", "default": False},
         "allow_power_cycle": {"type": "bool", "default": False},
+        "allow_replace": {"type": "bool", "default": False},
         "state": {
             "type": "str",
             "choices": ["present", "running", "halted", "paused", "suspended", "restarted", "absent"],

@@ -22,7 +22,7 @@ from .iso_plan import ChangedCd
 from .session import NULL_REF, Session
 from .tasks import Show, run_task
 from .vdis import attach_vdi, create_vdi, destroy_vdi, gone_already
-from .vm_facts import Disk, Vm
+from .vm_facts import Disk, Origin, Vm
 from .vm_observe import vdi_name
 
 
@@ -46,8 +46,8 @@ class DiskPerformer:
 
     # --- marks
 
-    def claim_clones(self, target: Target, after: Vm) -> None:
-        """Mark and name the disks that came with a clone. The plan knows them by position only.
+    def claim_clones(self, target: Target, after: Vm, origin: Origin | None) -> None:
+        """Mark and name the disks that came with a clone of ``origin``. The plan knows them by position only.
 
         A config drive among them was made for the VM that was cloned, and holds its secrets.
         """
@@ -61,14 +61,31 @@ class DiskPerformer:
                 continue
             position = int(vbd["userdevice"]) if vbd["userdevice"].isdigit() else None
             name = names.get(position) or f"disk{vbd['userdevice']}"
-            self.claim(target, vbd["VDI"], name)
+            self.claim(target, vbd["VDI"], name, origin=origin if name == marks.ROOT_DISK else None)
             self._call("VDI.set_name_label", vbd["VDI"], vdi_name(self._vm_name, name))
             self._cloned[name] = vbd["VDI"]
 
-    def claim(self, target: Target, vdi: str, name: str, *, keep: bool = False) -> None:
-        """Put our marks on a VDI in the place of any that it has."""
-        others = marks.without_marks(self._call("VDI.get_other_config", vdi))
-        own = {**others, **self.marks(target, name), **({marks.KEEP: "true"} if keep else {})}
+    def claim_system(self, target: Target, vdi: str, origin: Origin | None) -> None:
+        """Make the disk of a clone a system disk of the VM, of which it is known what it is a clone of."""
+        self.claim(target, vdi, marks.ROOT_DISK, origin=origin)
+        self._call("VDI.set_name_label", vdi, vdi_name(self._vm_name, marks.ROOT_DISK))
+
+    def attach_system(self, target: Target, vdi: str, position: int, disk: Disk) -> None:
+        """Give the VM, which is halted, its system disk."""
+        asked = "attach the system disk"
+        attach_vdi(self._session, target.ref, vdi, position=position, bootable=True, asked=asked, qos=_qos(disk))
+        self._cloned[marks.ROOT_DISK] = vdi
+
+    def claim(self, target: Target, vdi: str, name: str, *, keep: bool = False, origin: Origin | None = None) -> None:
+        """Put our marks on a VDI in the place of any that it has. What it is a clone of stays known, unless ``origin`` says it."""
+        present = self._call("VDI.get_other_config", vdi)
+        known = {key: present[key] for key in (marks.ORIGIN, marks.ORIGIN_NAME) if key in present}
+        own = {
+            **marks.without_marks(present),
+            **(origin.marks() if origin else known),
+            **self.marks(target, name),
+            **({marks.KEEP: "true"} if keep else {}),
+        }
         self._call("VDI.set_other_config", vdi, own, asked=f"mark the disk {name!r}")
 
     def marks(self, target: Target, name: str) -> dict[str, str]:

@@ -30,9 +30,11 @@ from .record_calls import Call
 from .session import Record, Session
 from .sizes import rounded_to_vdi
 from .ssh_host_key import new_ssh_host_key
+from .system_disk import NewSystem
 from .tasks import Show, run_task
 from .upload import upload
 from .vdis import attach_vdi, gone_already
+from .vm_clone import CloneMaker, in_the_making, origin_in_the_making
 from .vm_facts import Disk, Nic, Observed, Remains, Template, Vm
 from .vm_keys import keys_of_clone
 from .vm_plan import ChangedPool, ChangedVm, NewVm, RemovedVm
@@ -52,6 +54,7 @@ class VmPerformer:
         self._show = show
         self._pool = observed.pool
         self._disks = DiskPerformer(session, spec.owner, spec.name, show)
+        self._clones = CloneMaker(session, spec, self._disks, show)
         self._nics = NicPerformer(session, show)
         self._power = PowerPerformer(session, spec.name, show, timeout=float(spec.shutdown_timeout), force=spec.force)
         self._use(observed.vm)
@@ -63,6 +66,7 @@ class VmPerformer:
             Remains: self._remove_remains,
             PowerStep: self._take_power_step,
             Migration: self._migrate,
+            NewSystem: lambda new: self._clones.replace_system(self._target, new),
             NewDisk: lambda new: self._disks.add(self._target, new),
             ChangedDisk: lambda changed: self._disks.change(self._target, changed),
             RemovedDisk: lambda removed: self._disks.remove(self._target, removed),
@@ -101,10 +105,11 @@ class VmPerformer:
             assert new.template is not None
             self._ref = self._clone(new.template, new.copy_to)
         record: Record = self._call("VM.get_record", self._ref)
+        origin = origin_in_the_making(record["other_config"])
         self._call("VM.set_tags", self._ref, list(new.after.tags))
         self._call("VM.set_name_label", self._ref, spec.name)
         self._call("VM.set_name_description", self._ref, new.after.description)
-        self._disks.claim_clones(self._target, new.after)
+        self._disks.claim_clones(self._target, new.after, origin)
         if spec.networks is not None:
             for vif in record["VIFs"]:
                 self._call("VIF.destroy", vif, asked="remove an interface of the template")
@@ -116,20 +121,16 @@ class VmPerformer:
 
     def _clone(self, template: Template, copy_to: str | None) -> str:
         """A clone that carries our marks. Until it does it is known by its name."""
-        name = marks.making_name(self._spec.name, self._spec.owner)
-        if copy_to is None:
-            ref = self._run("VM.clone", template.ref, name, asked=f"clone {template.name!r}")
-        else:
-            ref = self._run("VM.copy", template.ref, name, copy_to, asked=f"copy {template.name!r}")
+        ref = self._clones.clone(template, copy_to)
         record: Record = self._call("VM.get_record", ref)
         self._uuid = record["uuid"]
         other_config = keys_of_clone(record["other_config"])
-        own = {**self._spec.owner.marks(), marks.VM: self._uuid, marks.MAKING: "true"}
+        own = {**self._spec.owner.marks(), marks.VM: self._uuid, marks.MAKING: in_the_making(template.origin)}
         self._call("VM.set_other_config", ref, {**other_config, **own}, asked="mark the clone")
         # A clone that an interrupted run began may have come to be meanwhile.
-        for other in records_where(self._session, "VM", field_is("name__label", name)):
+        for other in records_where(self._session, "VM", field_is("name__label", self._clones.name)):
             if other != ref:
-                self._destroy_with_disks(other)
+                self._clones.destroy(other)
         return ref
 
     def _change_vm(self, changed: ChangedVm) -> None:
@@ -172,12 +173,6 @@ class VmPerformer:
                 self._disks.destroy(disk.vdi)
         with gone_already():
             self._call("VM.destroy", remains.ref, asked=f"destroy {remains.name!r}")
-
-    def _destroy_with_disks(self, ref: str) -> None:
-        for vbd in records_where(self._session, "VBD", field_is("VM", ref)).values():
-            if vbd["type"] == "Disk" and not vbd["empty"]:
-                self._disks.destroy(vbd["VDI"])
-        self._call("VM.destroy", ref)
 
     # --- power
 

@@ -22,10 +22,22 @@ KEY_TO_BE_MADE = "to be made"
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The template that a system disk is a clone of: the checksum of an image, or else the template's UUID; and its name then."""
+
+    id: str
+    name: str
+
+    def marks(self) -> dict[str, str]:
+        return {marks.ORIGIN: self.id, marks.ORIGIN_NAME: self.name}
+
+
+@dataclass(frozen=True)
 class Disk:
     """A disk of a VM, or one that no VM holds (``vbd`` is None).
 
     ``ours``: it carries our marks of this VM's owner. ``shared``: another VM holds it too. ``keep``: it outlives its VM. ``label``: its VDI's name.
+    ``origin``: what it is a clone of, where that is known.
     """
 
     name: str | None
@@ -45,6 +57,7 @@ class Disk:
     checksum: str | None = None
     label: str = ""
     qos: DiskQos = NO_QOS
+    origin: Origin | None = None
 
     def is_drive_for_another(self, vm_uuid: str | None) -> bool:
         """Whether it is the clone of a config drive, which holds the secrets of the VM that it was made for."""
@@ -172,10 +185,14 @@ class Vm:
     def facts(self, address: str | None = None) -> dict[str, t.Any]:
         """What a module returns as ``vm``. ``address`` is the one that was waited for."""
         reachable = [each for each in self.addresses if not ipaddress.ip_address(each).is_link_local]
+        root = self.disk(marks.ROOT_DISK)
+        origin = root.origin if root else None
         return {
             "uuid": self.uuid,
             "name": self.name,
             "description": self.description,
+            "template": origin and origin.name,
+            "template_id": origin and origin.id,
             "tenant": self.owner.tenant if self.owner else None,
             "inventory_host": self.owner.host if self.owner else None,
             "power_state": self.power_state,
@@ -204,7 +221,10 @@ class Remains:
 
 @dataclass(frozen=True)
 class Template:
-    """What a new VM is cloned from: a template, a VM or a snapshot. Config drives are not among its disks."""
+    """What a new VM is cloned from: a template, a VM or a snapshot. Config drives are not among its disks.
+
+    ``origin`` is what it gives to the disks of its clones; None where these keep what they are of, as those of a VM do.
+    """
 
     name: str
     uuid: str
@@ -213,6 +233,7 @@ class Template:
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
     cd: Cd | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -220,13 +241,15 @@ class Observed:
     """All that a plan for one VM looks at.
 
     ``adopting``: the VM is not marked as ours yet, and the spec allows to take it. ``half_made``: clones that an interrupted run did not
-    come to mark. ``loose_disks``: disks with our marks that no VM holds. ``existing``: disks and ``isos``: ISOs that the task may name.
+    come to mark. ``origins``: what the option ``template`` names. ``loose_disks``: disks with our marks that no VM holds. ``existing``: disks
+    and ``isos``: ISOs that the task may name.
     """
 
     pool: Pool
     vm: Vm | None = None
     adopting: bool = False
     template: Template | None = None
+    origins: tuple[Origin, ...] = ()
     half_made: tuple[Remains, ...] = ()
     loose_disks: tuple[Disk, ...] = ()
     existing: tuple[Existing, ...] = ()

@@ -22,10 +22,11 @@ from .bulk_reads import POOL_CLASSES, Records, field_is, held_elsewhere, records
 from .disk_spec import NO_QOS, DiskQos
 from .pool_facts import Pool, pool_from_records
 from .session import NULL_REF, Record, Session
-from .vm_facts import Cd, Disk, Drive, Existing, Nic, Observed, Remains, Vm
+from .system_disk import is_outdated
+from .vm_facts import Cd, Disk, Drive, Existing, Nic, Observed, Origin, Remains, Vm
 from .vm_identity import find_ours, find_to_adopt, is_half_made
 from .vm_settings import settings_of
-from .vm_source import read_source
+from .vm_source import names_template, origins_in, read_source
 from .vm_spec import VmSpec
 
 
@@ -68,7 +69,8 @@ def observe(session: Session, spec: VmSpec) -> Observed:
         taken = tuple(reader.remains(snapshot, each, snapshot_vbds) for snapshot, each in snapshot_records.items())
         vm = reader.vm(ref, record, vbds, seen.get("vif", {}), metrics, taken)
     template = None
-    if vm is None and not removing:
+    origins = () if removing else origins_in(spec, named)
+    if not removing and (vm is None or (spec.allow_replace and not vm.making and is_outdated(vm, origins))):
         template = read_source(session, reader, spec)
     remains = tuple(reader.remains(other, each, vbds) for other, each in half_made.items())
     return Observed(
@@ -76,6 +78,7 @@ def observe(session: Session, spec: VmSpec) -> Observed:
         vm,
         adopting and vm is not None,
         template,
+        origins,
         remains,
         tuple(reader.loose_disks()),
         _read_existing(session, reader, [disk.vdi for disk in spec.disks if disk.vdi and disk.wanted], disks=True),
@@ -90,7 +93,9 @@ def vdi_name(vm_name: str, disk_name: str) -> str:
 
 def _named_like(spec: VmSpec) -> str:
     expression = field_is("name__label", spec.name, marks.making_name(spec.name, spec.owner))
-    return f"{expression} or {field_is('uuid', spec.uuid)}" if spec.uuid else expression
+    by_uuid = field_is("uuid", spec.uuid) if spec.uuid else ""
+    template = names_template(spec) if spec.state != "absent" else ""
+    return " or ".join(filter(None, (expression, by_uuid, template)))
 
 
 def _read_vdis(session: Session, spec: VmSpec, vbds: Records, *, all_of_them: bool) -> Records:
@@ -99,7 +104,8 @@ def _read_vdis(session: Session, spec: VmSpec, vbds: Records, *, all_of_them: bo
     else:
         refs = [vbd["VDI"] for vbd in vbds.values() if vbd["VDI"] != NULL_REF]
         named = [*(disk.vdi for disk in spec.disks if disk.vdi), *([spec.iso] if spec.iso else [])]
-        names = [vdi_name(spec.name, name) for name in (*(disk.name for disk in spec.disks), marks.CONFIG_DRIVE_DISK)]
+        own = (*(disk.name for disk in spec.disks), marks.ROOT_DISK, marks.CONFIG_DRIVE_DISK)
+        names = [vdi_name(spec.name, name) for name in own]
         expression = (
             f"{field_is('_ref', *refs)} or {field_is('name__label', *names)}"
             if refs
@@ -274,6 +280,7 @@ class VmReader:
             checksum=other_config.get(marks.CONFIG_DRIVE),
             label=vdi["name_label"],
             qos=_disk_qos(vbd),
+            origin=_origin(other_config),
         )
 
     def _name_of(self, vdi: Record, vbd: Record | None) -> str | None:
@@ -312,6 +319,11 @@ def addresses_of(device: str, reported: t.Mapping[str, str]) -> tuple[str, ...]:
     keys = sorted(key for key in reported if re.fullmatch(rf"{device}/(ip|ipv4/\d+|ipv6/\d+)", key))
     found = dict.fromkeys(address for key in keys for address in reported[key].split() if _is_address(address))
     return tuple(sorted(found, key=lambda address: ":" in address))
+
+
+def _origin(other_config: marks.OtherConfig) -> Origin | None:
+    known = other_config.get(marks.ORIGIN)
+    return Origin(known, other_config.get(marks.ORIGIN_NAME, known)) if known else None
 
 
 def _disk_qos(vbd: Record | None) -> DiskQos:

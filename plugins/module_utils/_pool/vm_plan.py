@@ -22,6 +22,7 @@ from .pool_facts import Pool
 from .power import START, SUSPEND, noted, power_changes, power_steps, refuse_blocked, removal_steps, restart_steps
 from .record_calls import Call, vm_call
 from .session import NULL_REF
+from .system_disk import SystemPlan, plan_system
 from .vm_availability import pool_power_on_calls
 from .vm_facts import Disk, Drive, Nic, Observed, Remains, Template, Vm
 from .vm_keys import DESTROY, keys_calls
@@ -78,13 +79,15 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
     """The plan for one VM. Raises ``HardshellError`` for what cannot be done, so before anything is changed."""
     if spec.state == "absent":
         return _plan_absent(spec, observed)
-    before, after = _own(spec, observed)
-    vm = before if before is not None and not before.making else after
+    system = plan_system(spec, observed)
+    before, after = _own(spec, observed, system)
+    vm = system.vm if system.vm is not None and not system.vm.making else after
     disks = plan_disks(spec, vm, observed)
     cd = plan_iso(spec, vm, disks.disks, observed)
     nics = plan_nics(spec, vm, observed.pool)
     halt_for = [
         *settings_halt_for(vm.settings, after.settings, vm.power_state),
+        *system.halt_for,
         *disks.halt_for,
         *cd.halt_for,
         *nics.halt_for,
@@ -118,6 +121,8 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
         *power_changes(spec.name, vm.power_state, down),
         *([first] if first and not isinstance(first.payload, NewVm) else []),
         *_pool_changes(spec, observed),
+        *system.changes,
+        *map(_loose_deleted, system.leftovers),
         *disks.changes,
         *cd.changes,
         *nics.changes,
@@ -148,7 +153,7 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
     return Outcome(
         _rendered(changes, observed.vm, after, with_host=residence.host is not None),
         after,
-        disks.warnings + drive.warnings,
+        system.warnings + disks.warnings + drive.warnings,
     )
 
 
@@ -170,8 +175,8 @@ def _plugged(disks: tuple[Disk, ...], final: str, *, started: bool) -> tuple[Dis
     return tuple(replace(disk, plugged=True) for disk in disks) if final == "running" and started else disks
 
 
-def _own(spec: VmSpec, observed: Observed) -> tuple[Vm | None, Vm]:
-    """The VM as it is, None for one that is to be made, and as it is to be but for its devices and its power state."""
+def _own(spec: VmSpec, observed: Observed, system: SystemPlan) -> tuple[Vm | None, Vm]:
+    """The VM as it is, None for one that is to be made, and as it is to be but for its other devices and its power state."""
     vm = observed.vm
     if vm is None:
         if observed.template is None:
@@ -181,7 +186,10 @@ def _own(spec: VmSpec, observed: Observed) -> tuple[Vm | None, Vm]:
                 f"the VM {spec.name!r} is not there yet, and needs a template or a source to be made from",
             )
         return None, _own_after(spec, _from_template(spec, observed.template, observed.pool), observed.pool)
-    after = _own_after(spec, vm, observed.pool)
+    assert system.vm is not None
+    boot = system.boot or vm.settings.boot
+    base = replace(system.vm, settings=replace(vm.settings, boot=boot))
+    after = _own_after(spec, base, observed.pool)
     if vm.making:
         nics = vm.nics if spec.networks is None else ()
         disks = tuple(disk for disk in vm.disks if not disk.is_drive_for_another(vm.uuid))
@@ -247,6 +255,7 @@ def _from_template(spec: VmSpec, template: Template, pool: Pool) -> Vm:
             shared=False,
             keep=False,
             of_vm=None,
+            origin=template.origin if template.origin and disk.name == marks.ROOT_DISK else disk.origin,
             sr=copied_to.name if copied_to else disk.sr,
         )
         for disk in template.disks

@@ -15,7 +15,7 @@ from . import marks
 from .bulk_reads import Records, field_is, records_where, snapshot_of
 from .pool_facts import near_names, one_named
 from .session import NULL_REF, Record, Session
-from .vm_facts import Template
+from .vm_facts import Origin, Template
 from .vm_identity import is_vm
 from .vm_settings import settings_of
 from .vm_spec import VmSpec
@@ -44,6 +44,25 @@ def read_source(session: Session, reader: VmReader, spec: VmSpec) -> Template | 
     if option == "source":
         _refuse_unfit(spec, wanted, found[ref])
     return _with_devices(session, reader, ref, found[ref])
+
+
+def origins_in(spec: VmSpec, records: Records) -> tuple[Origin, ...]:
+    """What the option ``template`` names among these records."""
+    named = (record for record in records.values() if _is_template(record))
+    return tuple(_origin(each) for each in named if spec.template in (each["name_label"], each["uuid"]))
+
+
+def names_template(spec: VmSpec) -> str:
+    """The expression that finds the template that is named."""
+    wanted = spec.template
+    return f"{field_is('name__label', wanted)} or {field_is('uuid', wanted)}" if wanted and '"' not in wanted else ""
+
+
+def _origin(template: Record) -> Origin:
+    """An image is the same whenever it was uploaded; of another template only the pool's UUID tells which it is."""
+    other_config = template["other_config"]
+    checksum = other_config.get(marks.CHECKSUM) if marks.IMAGE in other_config else None
+    return Origin(checksum or template["uuid"], template["name_label"])
 
 
 def _is_template(record: Record) -> bool:
@@ -81,4 +100,5 @@ def _with_devices(session: Session, reader: VmReader, ref: str, record: Record) 
         disks=tuple(disk for disk in inside.disks(seen.get("vbd", {}).values()) if disk.checksum is None),
         nics=tuple(inside.nics(seen.get("vif", {}), {})),
         cd=inside.cd(seen.get("vbd", {})),
+        origin=_origin(record) if _is_template(record) else None,
     )

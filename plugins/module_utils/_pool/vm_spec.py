@@ -46,6 +46,7 @@ class VmSpec:
     tags: tuple[str, ...] = ()
     adopt: bool = False
     allow_power_cycle: bool = False
+    allow_replace: bool = False
     shutdown_timeout: int = 300
     force: bool = False
     wait: WaitSpec | None = None
@@ -82,6 +83,7 @@ def vm_spec(parameters: t.Mapping[str, t.Any]) -> VmSpec:
         tags=_tags(parameters["tags"] or []),
         adopt=parameters["adopt"],
         allow_power_cycle=parameters["allow_power_cycle"],
+        allow_replace=parameters["allow_replace"],
         shutdown_timeout=seconds("shutdown_timeout", parameters["shutdown_timeout"]),
         force=parameters["force"],
         wait=wait_spec(parameters["wait_for"]),

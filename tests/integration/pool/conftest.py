@@ -205,6 +205,16 @@ def shop() -> dict[str, t.Any]:
 
 
 @pytest.fixture
+def two_images(controller_pool: Pool, tmp_path: Path) -> tuple[str, str]:
+    """The names of two templates, each with a disk of its own."""
+    for name in ("debian-12", "debian-13"):
+        path = tmp_path / f"{name}.raw"
+        path.write_bytes(name.encode() * 4096)
+        controller_pool.ok("image", name=name, path=str(path))
+    return "debian-12", "debian-13"
+
+
+@pytest.fixture
 def disk_image(tmp_path: Path) -> Path:
     path = tmp_path / "disk.raw"
     path.write_bytes(bytes(range(256)) * 8192)

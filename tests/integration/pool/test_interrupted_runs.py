@@ -256,6 +256,33 @@ def test_a_vm_that_does_not_let_itself_be_halted_carries_no_note(controller_pool
     assert "hardshell:power-cycle" not in pool.record("VM", "shop")["other_config"]
 
 
+def test_replacing_the_system_disk_killed_at_every_call(
+    controller_pool: Pool, monkeypatch: pytest.MonkeyPatch, two_images: tuple[str, str]
+) -> None:
+    """One VM is given the one and the other template in turn; the run that follows the killed one leaves nothing behind."""
+    pool = controller_pool
+    pool.ok("vm", **SHOP, template=two_images[0], state="halted", disks=[{"name": "data", "size": "1GiB"}])
+    contents = {name: len(refs) for name, refs in pool.contents().items() if name != "task"}
+    for nth in range(1, 60):
+        changed = {**SHOP, "template": two_images[nth % 2], "allow_replace": True}
+        was_killed = False
+        with killed(monkeypatch, nth, "after") as reached:
+            try:
+                pool.ok("vm", **changed)
+            except Killed:
+                was_killed = True
+        mended = pool.ok("vm", **changed)["vm"]
+        assert mended["template"] == changed["template"], reached
+        assert [disk["name"] for disk in mended["disks"]] == ["root", "data"]
+        assert not pool.ok("vm", **changed)["changed"], reached
+        now = {name: len(refs) for name, refs in pool.contents().items() if name != "task"}
+        assert now == contents, reached
+        if not was_killed:
+            assert nth > 8
+            return
+    raise AssertionError("never through")
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_removing_the_config_drive(kill: Callable[..., int], shop: Arguments, when: str) -> None:
     assert kill(make_shop(shop), "vm", when, **SHOP, config_drive={"state": "absent"}) > 3

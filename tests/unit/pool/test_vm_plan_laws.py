@@ -33,6 +33,7 @@ from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_facts impor
     Existing,
     Nic,
     Observed,
+    Origin,
     Template,
     Vm,
 )
@@ -178,6 +179,7 @@ specs = st.builds(
     ssh_host_key=st.booleans(),
     tags=st.sampled_from([(), ("gold",)]),
     allow_power_cycle=st.booleans(),
+    allow_replace=st.booleans(),
 )
 
 
@@ -359,6 +361,60 @@ def test_absent_takes_no_vm_that_is_protected(vm: Vm) -> None:
     vm = dataclasses.replace(vm, settings=dataclasses.replace(vm.settings, keys=keys))
     with pytest.raises(OptionError, match="precious"):
         plan_vm(VmSpec("shop", OWNER, state="absent"), Observed(POOL, vm))
+
+
+OLD, NEW = Origin("sha256:old", "debian"), Origin("sha256:new", "debian")
+OTHER = dataclasses.replace(TEMPLATE, origin=NEW)
+
+
+def rolled(vm: Vm, origin: Origin | None) -> Vm:
+    """The VM with a system disk that is a clone of that."""
+    root, *others = vm.disks
+    return dataclasses.replace(vm, making=False, disks=(dataclasses.replace(root, origin=origin), *others))
+
+
+@given(specs, vms())
+def test_a_system_disk_is_made_anew_once_and_only_where_that_is_allowed(spec: VmSpec, vm: Vm) -> None:
+    seen = observed(rolled(vm, OLD), template=OTHER, origins=(NEW,))
+    try:
+        outcome = plan_vm(spec, seen)
+    except HardshellError:
+        assume(False)
+    assert outcome.vm is not None
+    replaced = [change for change in outcome.plan.changes if change.action == "replace"]
+    assert len(replaced) == spec.allow_replace
+    assert any("allow_replace" in warning for warning in outcome.warnings) != spec.allow_replace
+    root = outcome.vm.disk("root")
+    assert root is not None
+    assert root.origin == (NEW if spec.allow_replace else OLD)
+    starts = POOL.auto_power_on or any(change.kind == "pool" for change in outcome.plan.changes)
+    again = plan_vm(
+        spec, dataclasses.replace(seen, pool=dataclasses.replace(POOL, auto_power_on=starts), vm=outcome.vm)
+    )
+    assert again.plan.changes == ()
+    assert outcome.plan.before != outcome.plan.after or not outcome.plan.changed
+
+
+@given(vms(), st.sampled_from([OLD, NEW]))
+def test_of_two_system_disks_that_a_run_left_the_right_one_comes_back(vm: Vm, wanted: Origin) -> None:
+    vm = in_state(rolled(vm, None), "halted")
+    root, *others = vm.disks
+    loose = tuple(
+        dataclasses.replace(root, uuid=origin.id, vdi=origin.id, vbd=None, of_vm=vm.uuid, origin=origin)
+        for origin in (OLD, NEW)
+    )
+    seen = observed(dataclasses.replace(vm, disks=tuple(others)), origins=(wanted,), loose_disks=loose)
+    plan = plan_vm(VmSpec("shop", OWNER, template="debian"), seen).plan
+    attached, deleted = (
+        [
+            change.payload
+            for change in plan.changes
+            if change.kind in ("system disk", "disk") and change.action == action
+        ]
+        for action in ("attach", "delete")
+    )
+    assert [new.held.origin for new in attached] == [wanted]
+    assert [disk.origin for disk in deleted] == [origin for origin in (OLD, NEW) if origin != wanted]
 
 
 @given(st.integers(1, 10**13))
