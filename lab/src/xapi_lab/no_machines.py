@@ -67,6 +67,10 @@ class NoMachines:
         self.spec(spec.uuid)
         progress(0.5)
 
+    async def move_disk(self, uuid: str, disk: Disk, progress: Callable[[float], None]) -> None:
+        self.spec(uuid)
+        progress(0.5)
+
     async def plug_disk(self, uuid: str, disk: Disk) -> None:
         self.spec(uuid)
 

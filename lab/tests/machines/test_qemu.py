@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import tempfile
@@ -138,5 +139,33 @@ def test_what_qemu_refuses_is_told_in_its_own_words(folder: Path) -> None:
         (folder / "d.raw").unlink()
         with pytest.raises(MachineError, match=r"d\.raw.*No such file"):
             await machines.start(machine)
+
+    asyncio.run(work())
+
+
+def test_a_disk_is_moved_under_a_running_guest(folder: Path) -> None:
+    async def work() -> None:
+        listener = Listener()
+        machines = QemuMachines(folder / "machines", listener)
+        machine = spec(disk(folder / "d.raw", POWER_OFF), disk(folder / "e.raw", b"data", 1))
+        await machines.start(machine)
+        progress: list[float] = []
+        moved = [replace(old, uuid=f"{number}" * 8, path=folder / "other" / f"{number}.raw")
+                 for number, old in enumerate(machine.disks)]  # fmt: skip
+        (folder / "other").mkdir()
+        for new, old in zip(moved, machine.disks, strict=True):
+            assert new.path is not None
+            assert old.path is not None
+            new.path.touch()
+            os.truncate(new.path, old.path.stat().st_size)
+            await machines.move_disk(machine.uuid, new, progress.append)
+            assert new.path.read_bytes() == old.path.read_bytes()
+            assert new.path.stat().st_blocks * 512 < new.path.stat().st_size
+            old.path.unlink()
+        with pytest.raises(MachineError, match=r"none\.raw"):
+            await machines.move_disk(machine.uuid, replace(moved[0], path=folder / "none.raw"), progress.append)
+        await machines.migrate(replace(machine, disks=tuple(moved)), progress.append)
+        await press_key(machines.folder(machine.uuid))
+        await listener.wait_for("powered_off", SECONDS)
 
     asyncio.run(work())

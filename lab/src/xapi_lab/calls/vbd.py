@@ -113,7 +113,8 @@ async def unplug_force(context: Context, vbd: str) -> None:
     await _unplug(context, vbd, "unplug_force")
 
 
-async def _change_medium(context: Context, vbd: str, vdi: str) -> None:
+async def change_medium(context: Context, vbd: str, vdi: str) -> None:
+    """Put another medium, or NULL for none, into a CD drive."""
     record = context.db.record("VBD", vbd)
     vm = context.db.record("VM", record["VM"])
     changed = {**record, "VDI": vdi}
@@ -130,13 +131,13 @@ async def _change_medium(context: Context, vbd: str, vdi: str) -> None:
 async def insert(context: Context, vbd: str, vdi: str) -> None:
     context.db.row("VDI", vdi)
     async with context.operation("VBD", vbd, "insert"):
-        await _change_medium(context, vbd, vdi)
+        await change_medium(context, vbd, vdi)
 
 
 @call("VBD.eject")
 async def eject(context: Context, vbd: str) -> None:
     async with context.operation("VBD", vbd, "eject"):
-        await _change_medium(context, vbd, NULL)
+        await change_medium(context, vbd, NULL)
 
 
 @call("VBD.set_mode")

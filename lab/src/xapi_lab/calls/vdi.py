@@ -182,14 +182,15 @@ async def clone_vdi(context: Context, vdi: str, *, snapshot: bool) -> str:
         await context.lab.storage.clone(record["uuid"], context.lab.sr_path(record["SR"]), uuid)
     except StorageError as error:
         raise storage_failure(error) from error
-    new = _derived(context, record, uuid, record["SR"])
+    new = derived_vdi(context, record, uuid, record["SR"])
     if snapshot:
         context.db.update("VDI", new, is_a_snapshot=True, snapshot_of=vdi, snapshot_time=now(), read_only=True)
     await measure(context, new)
     return new
 
 
-def _derived(context: Context, record: Record, uuid: str, sr: str) -> str:
+def derived_vdi(context: Context, record: Record, uuid: str, sr: str) -> str:
+    """A VDI for a disk whose content is that of another one."""
     kept = ("name_label", "name_description", "virtual_size", "type", "sharable", "other_config", "xenstore_data",
             "tags", "on_boot", "allow_caching")  # fmt: skip
     return context.db.create(
@@ -223,7 +224,7 @@ async def copy_vdi(context: Context, vdi: str, sr: str) -> str:
         await context.lab.storage.copy(record["uuid"], context.lab.sr_path(record["SR"]), uuid, context.lab.sr_path(sr))
     except StorageError as error:
         raise storage_failure(error) from error
-    new = _derived(context, record, uuid, sr)
+    new = derived_vdi(context, record, uuid, sr)
     await measure(context, new)
     return new
 
@@ -257,10 +258,3 @@ async def set_on_boot(context: Context, vdi: str, value: str) -> None:
 @call("VDI.enable_cbt", "VDI.disable_cbt", "VDI.data_destroy")
 async def not_supported(context: Context, vdi: str) -> None:
     raise XapiError("SR_OPERATION_NOT_SUPPORTED", context.db.get("VDI", vdi, "SR"))
-
-
-@call("VDI.pool_migrate")
-async def pool_migrate(context: Context, vdi: str, sr: str, options: dict[str, str]) -> str:
-    if not context.db.get("VDI", vdi, "VBDs"):
-        raise XapiError("VDI_NEEDS_VM_FOR_MIGRATE", vdi)
-    raise XapiError("NOT_IMPLEMENTED", "VDI.pool_migrate")

@@ -339,6 +339,18 @@ def copy_suspend_image(context: Context, source: str, target: str) -> None:
     context.db.update("VM", target, suspend_VDI=copied, power_state="Suspended")
 
 
+def move_suspend_image(context: Context, vm_ref: str, sr: str) -> None:
+    """Keep the memory image of a suspended VM on another SR."""
+    present = context.db.record("VDI", context.db.get("VM", vm_ref, "suspend_VDI"))
+    uuid = new_uuid()
+    image = guests.suspend_image(context.lab, present["uuid"])
+    if image.exists():
+        image.rename(guests.suspend_image(context.lab, uuid))
+    moved = create_suspend_vdi(context, uuid, sr, present["virtual_size"])
+    context.db.destroy("VDI", context.db.get("VM", vm_ref, "suspend_VDI"))
+    context.db.set("VM", vm_ref, "suspend_VDI", moved)
+
+
 def drop_suspend_image(context: Context, vm_ref: str) -> None:
     vm = context.db.record("VM", vm_ref)
     if context.db.exists("VDI", vm["suspend_VDI"]):

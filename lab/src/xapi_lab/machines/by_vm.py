@@ -67,6 +67,9 @@ class MachinesByVm:
     async def migrate(self, spec: MachineSpec, progress: Callable[[float], None]) -> None:
         await self.of(spec.uuid).migrate(spec, progress)
 
+    async def move_disk(self, uuid: str, disk: Disk, progress: Callable[[float], None]) -> None:
+        await self.of(uuid).move_disk(uuid, disk, progress)
+
     async def plug_disk(self, uuid: str, disk: Disk) -> None:
         await self.of(uuid).plug_disk(uuid, disk)
 

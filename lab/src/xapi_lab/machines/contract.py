@@ -137,6 +137,12 @@ class Machines(Protocol):
     async def migrate(self, spec: MachineSpec, progress: Callable[[float], None]) -> None:
         """Move a running machine into a new process; when that fails it runs on in the old one. `progress`: 0 to 1."""
 
+    async def move_disk(self, uuid: str, disk: Disk, progress: Callable[[float], None]) -> None:
+        """Let a plugged disk device of a running machine use another file from now on, which gets the content of the present one.
+
+        The file of `disk` is there, and as large. When that fails, the machine goes on with the present file.
+        """
+
     async def plug_disk(self, uuid: str, disk: Disk) -> None: ...
 
     async def unplug_disk(self, uuid: str, disk_device: int) -> None: ...

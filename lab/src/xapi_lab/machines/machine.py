@@ -40,6 +40,8 @@ class Machine(RunningMachine):
         self.seen: dict[int, str] = {}
         """The guest's own address on each `nat` NIC that has shown it."""
         self.qmp = QMPClient(uuid)
+        self.job_events: asyncio.Queue[tuple[str, Mapping[str, Any]]] = asyncio.Queue()
+        """What QEMU tells of its work on disks; see `disk_motion`."""
         self._events = EventListener()
         self._shutdown_reason = ""
         self._captures: dict[int, Capture] = {}
@@ -183,6 +185,8 @@ class Machine(RunningMachine):
                 self._listener.on_rebooted(self.uuid)
         elif name == "DEVICE_DELETED" and "device" in data:
             self._deleted.setdefault(data["device"], asyncio.Event()).set()
+        elif name.startswith("BLOCK_JOB_"):
+            self.job_events.put_nowait((name, data))
         elif name == "MIGRATION":
             self._migration.put_nowait(data["status"])
         elif name == "VSERPORT_CHANGE" and data.get("id") == AGENT_PORT and data.get("open"):

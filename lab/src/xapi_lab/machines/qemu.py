@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from . import accelerator, command_line, live_migration, nat, segment
+from . import accelerator, command_line, disk_motion, live_migration, nat, segment
 from .command_line import disk_node, nic_netdev
 from .contract import Disk, MachineError, MachineListener, MachineSpec, Nic, Usage
 from .machine import Machine
@@ -92,6 +92,7 @@ class QemuMachines(RunningMachines[Machine]):
         machine = await Machine.attach(spec.uuid, self.folder(spec.uuid), self._listener)
         if machine is None:
             return False
+        await disk_motion.give_up_all(machine)
         await self._take(machine, spec)
         return True
 
@@ -219,6 +220,9 @@ class QemuMachines(RunningMachines[Machine]):
         target.expect_end(False)
         await target.execute("cont")
 
+    async def move_disk(self, uuid: str, disk: Disk, progress: Callable[[float], None]) -> None:
+        await disk_motion.move(self._running(uuid), disk, progress)
+
     async def plug_disk(self, uuid: str, disk: Disk) -> None:
         machine = self._running(uuid)
         properties = command_line.disk_properties(disk)
@@ -231,8 +235,9 @@ class QemuMachines(RunningMachines[Machine]):
 
     async def unplug_disk(self, uuid: str, disk_device: int) -> None:
         machine = self._running(uuid)
+        node = await disk_motion.node_of(machine, disk_device)
         await machine.delete_device(command_line.disk_device(disk_device))
-        await machine.execute("blockdev-del", {"node-name": disk_node(disk_device)})
+        await machine.execute("blockdev-del", {"node-name": node})
 
     async def plug_nic(self, uuid: str, nic: Nic) -> None:
         machine = self._running(uuid)

@@ -173,6 +173,9 @@ class NamespaceMachines(RunningMachines[NamespaceMachine]):
         self._specs[uuid] = MachineSpec(**{**vars(spec), "disks": tuple(sorted(disks, key=lambda one: one.device))})
         self._write_boot_file(self._specs[uuid], self._machines[uuid].groups)
 
+    async def move_disk(self, uuid: str, disk: Disk, progress: Callable[[float], None]) -> None:  # noqa: ARG002
+        raise MachineError(f"machine {uuid} runs in namespaces, whose files can be moved only while it is off")
+
     async def plug_disk(self, uuid: str, disk: Disk) -> None:
         machine = self._running(uuid)
         if _keeps_files(disk):
