@@ -13,7 +13,7 @@ import typing as t
 from .._errors import HardshellError
 from .._plan import Change
 from . import marks
-from .image_file import ImageFile, chunks_of, uploadable
+from .image_file import ImageFile, uploadable
 from .image_observe import archived_name, image_vdi_name, uploading_name
 from .image_plan import ChangedImage, Image, ImageSpec, NewImage, RemovedImage, Settings
 from .session import NULL_REF, Session
@@ -77,9 +77,9 @@ class ImagePerformer:
                 upload(
                     self._session,
                     vdi,
-                    chunks_of(source.path),
-                    source.path.stat().st_size,
-                    image_format=source.image_format,
+                    source.upload_chunks(),
+                    source.upload_length(),
+                    image_format=source.upload_format(),
                     asked=f"upload {name!r}",
                     show=self._show,
                     timeout=self._spec.upload_timeout,

@@ -6,8 +6,8 @@
 
 """A disk image as a file: its format, its virtual size, its checksum, and the bytes that a pool takes.
 
-Formats by their first bytes: qcow2 starts with ``QFI\\xfb`` and holds its size at offset 24; a VHD has a 512-byte footer with the cookie
-``conectix`` at its end, which a dynamic one repeats at its start, and its size at offset 48.
+Formats by their first bytes: an XVA starts with the name ``ova.xml``; qcow2 starts with ``QFI\\xfb`` and holds its size at offset 24; a VHD has
+a 512-byte footer with the cookie ``conectix`` at its end, which a dynamic one repeats at its start, and its size at offset 48.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from ansible.module_utils.urls import open_url
 from .._errors import HardshellError, OptionError
 from .sizes import MIB, shown
 from .tasks import SHOW_EVERY_SECONDS, Show
+from .xva_file import MAGIC, XvaDisk, disk_in, raw_chunks
 
 CHUNK = 4 * MIB
 FETCH_TIMEOUT = 60
@@ -37,11 +38,25 @@ FETCH_TIMEOUT = 60
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A file that can be uploaded as it is, or after a conversion. ``virtual_size`` is the size of the disk in it, in bytes."""
+    """A file that can be uploaded as it is, or after a conversion. ``virtual_size`` is the size of the disk in it, in bytes.
+
+    ``xva``: the disk, where the file is such an archive.
+    """
 
     path: Path
     image_format: str
     virtual_size: int
+    xva: XvaDisk | None = None
+
+    def upload_format(self) -> str:
+        """What the pool is told to read. Of an XVA it is sent the disk alone."""
+        return "raw" if self.xva else self.image_format
+
+    def upload_length(self) -> int:
+        return self.xva.virtual_size if self.xva else self.path.stat().st_size
+
+    def upload_chunks(self) -> t.Iterator[bytes]:
+        return raw_chunks(self.path, self.xva) if self.xva else chunks_of(self.path)
 
 
 def look_at(option: str, path: Path, wanted_format: str) -> ImageFile:
@@ -59,7 +74,7 @@ def look_at(option: str, path: Path, wanted_format: str) -> ImageFile:
     if length == 0:
         raise OptionError(option, str(path), "it is empty; name a disk image")
     footer = next((part for part in (head, tail) if part.startswith(b"conectix")), None)
-    seen = "qcow2" if head.startswith(b"QFI\xfb") else "vhd" if footer else "raw"
+    seen = "qcow2" if head.startswith(b"QFI\xfb") else "xva" if head.startswith(MAGIC) else "vhd" if footer else "raw"
     if wanted_format not in ("auto", "raw", seen):
         raise OptionError(
             "format", wanted_format, f"the file {str(path)!r} looks like {seen}; use format: auto or {seen}"
@@ -68,6 +83,9 @@ def look_at(option: str, path: Path, wanted_format: str) -> ImageFile:
         seen = "raw"
     if seen == "qcow2":
         return ImageFile(path, seen, struct.unpack_from(">Q", head, 24)[0])
+    if seen == "xva":
+        disk = disk_in(option, path)
+        return ImageFile(path, seen, disk.virtual_size, disk)
     if seen == "vhd":
         return ImageFile(path, seen, struct.unpack_from(">Q", footer or b"", 48)[0])
     return ImageFile(path, seen, length)

@@ -139,10 +139,6 @@ def image_spec(parameters: t.Mapping[str, t.Any]) -> ImageSpec:
         raise OptionError("secure_boot", True, "only UEFI verifies what it boots; set firmware: uefi")
     if not 1 <= parameters["vcpus"] <= 64:
         raise OptionError("vcpus", parameters["vcpus"], "give a number from 1 to 64")
-    if parameters["format"] == "xva" and parameters["state"] != "exported":
-        raise OptionError(
-            "format", "xva", "an image is exported as that; give a raw, VHD or qcow2 image to make a template of"
-        )
     version = parameters["version"] or None
     if version is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+~-]*", version):
         raise OptionError("version", version, "give letters, digits and . _ + ~ - such as 12.20251124")

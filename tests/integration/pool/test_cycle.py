@@ -81,7 +81,7 @@ def test_an_image_becomes_a_file(pool: Pool, disk_image: Path, tmp_path: Path) -
     copy = {"name": "debian", "state": "exported"}
     pool.four_steps("image", **copy, path=str(tmp_path / "copy.raw"))
     assert (tmp_path / "copy.raw").stat().st_size == disk_image.stat().st_size
-    left = ["copy.raw", disk_image.name]
+    left = ["copy.raw", "copy.raw.exported.json", disk_image.name]
     assert sorted(path.name for path in tmp_path.iterdir()) == left
     # A pool without machines has no disk to make a VHD of.
     assert "VDI_IO_ERROR" in pool.run("image", **copy, path=str(tmp_path / "half.vhd"))["msg"]
@@ -89,6 +89,16 @@ def test_an_image_becomes_a_file(pool: Pool, disk_image: Path, tmp_path: Path) -
     assert ".raw, .img, .vhd or .xva" in pool.refused("image", **copy, path=str(tmp_path / "copy.iso"))
     assert "no image 'ubuntu'" in pool.refused("image", name="ubuntu", state="exported", path=str(tmp_path / "a.raw"))
     assert "no image 'debian' in version 7" in pool.refused("image", **copy, version="7", path=str(tmp_path / "a.raw"))
+
+    disk_image.write_bytes(b"newer" * 8192)
+    pool.ok("image", name="debian", path=str(disk_image))
+    newer = pool.four_steps("image", **copy, path=str(tmp_path / "copy.raw"))
+    assert [change["action"] for change in newer["changes"]] == ["update"]
+    (tmp_path / "copy.raw").write_bytes(b"what somebody wrote")
+    assert pool.ok("image", **copy, path=str(tmp_path / "copy.raw"))["changed"]
+    (tmp_path / "mine.raw").write_bytes(b"mine")
+    assert "did not write" in pool.refused("image", **copy, path=str(tmp_path / "mine.raw"))
+    assert (tmp_path / "mine.raw").read_bytes() == b"mine"
 
 
 def test_a_file_of_an_image_holds_what_it_was_made_from(
@@ -105,10 +115,14 @@ def test_a_file_of_an_image_holds_what_it_was_made_from(
         pool.ok("image", name="third", path=str(tmp_path / "copy.vhd"))
         pool.ok("image", name="third", state="exported", path=str(tmp_path / "third.raw"))
         pool.ok("image", name="third", state="exported", path=str(tmp_path / "whole"), format="xva")
+        (tmp_path / "whole.gz").write_bytes(gzip.compress((tmp_path / "whole").read_bytes()))
+        pool.ok("image", name="fourth", path=str(tmp_path / "whole.gz"))
+        pool.ok("image", name="fourth", state="exported", path=str(tmp_path / "fourth.raw"))
     with tarfile.open(tmp_path / "whole") as archive:
         assert archive.getnames()[0] == "ova.xml"
     assert (tmp_path / "copy.raw").read_bytes() == disk_image.read_bytes()
     assert (tmp_path / "third.raw").read_bytes() == disk_image.read_bytes()
+    assert (tmp_path / "fourth.raw").read_bytes() == disk_image.read_bytes()
 
 
 def test_versions_of_an_image(pool: Pool, tmp_path: Path) -> None:
