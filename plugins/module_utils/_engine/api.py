@@ -153,6 +153,8 @@ class Engine:
                 stream=stream,
                 timeout=(self._timeout, wait),
             )
+            if not _has_whole_head(answer):
+                raise ConnectionLost(f"the connection to the engine at {self.host} was cut in the middle of an answer")
             if answer.status_code >= 400:
                 raise EngineError(answer.status_code, _message(answer))
         return answer
@@ -212,6 +214,16 @@ def _json_values(chunks: t.Iterable[bytes]) -> t.Iterator[JSON]:
                 break
             yield value
             pending = pending[end:].lstrip()
+
+
+def _has_whole_head(answer: t.Any) -> bool:
+    """Python's HTTP client takes a connection that ends within the head for the end of the head.
+
+    The engine tells the length of every body, or sends it in chunks.
+    """
+    return answer.status_code in (204, 304) or bool(
+        answer.headers.get("Content-Length") or answer.headers.get("Transfer-Encoding")
+    )
 
 
 def _message(answer: t.Any) -> str:

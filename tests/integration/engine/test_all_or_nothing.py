@@ -2,18 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""All or nothing: failures of members, of the connection and of ourselves, at every request of a deploy and of an update."""
+"""All or nothing: members that fail, and what a run that was killed has left. Cut connections have a file of their own."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import os
-import threading
 import typing as t
 
 import pytest
-from ansible_collections.hardshell.xen.plugins.module_utils._engine import api, rollback
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError
 
 from .conftest import Engine
@@ -32,24 +28,6 @@ NEW: dict[str, t.Any] = {
     "db": {"image": "box:2", "volumes": ["data:/data"]},
     "more": {"image": "box:2", "links": ["db"]},
 }
-
-
-def versions(engine: Engine) -> dict[str, tuple[str, int]]:
-    """What runs: the image and the memory limit of every container."""
-    found = {}
-    for name in engine.daemon.running():
-        inspect = engine.daemon.inspect(name)
-        found[name] = (inspect["Config"]["Image"], inspect["HostConfig"]["Memory"] >> 20)
-    return found
-
-
-def whole(definition: dict[str, t.Any]) -> dict[str, tuple[str, int]]:
-    return {f"shop_{name}": (item["image"], int(item.get("memory", "0MiB")[:-3])) for name, item in definition.items()}
-
-
-def nothing_is_left_over(engine: Engine) -> None:
-    assert not [name for name in engine.daemon.containers() if name.endswith((".new", ".old"))]
-    assert engine.deploy(NEW, check=True).result["changes"] == []
 
 
 @pytest.mark.parametrize(
@@ -107,90 +85,6 @@ def test_health_that_is_never_reached_ends_at_the_deadline(engine: Engine) -> No
     assert engine.daemon.containers() == {}
 
 
-class Fault:
-    """Breaks the way to the engine at request ``number``, before or after the engine has done it.
-
-    With ``mortal`` every request after it fails too: our own process is dead. Requests that read are counted as well.
-    """
-
-    def __init__(self, number: int, *, after: bool, mortal: bool) -> None:
-        self.number, self.after, self.mortal = number, after, mortal
-        self.count = 0
-        self.struck = False
-        self.struck_at = ""
-        self._lock = threading.Lock()
-
-    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        send = api.Engine._send
-
-        def broken(engine: api.Engine, method: str, path: str, **options: t.Any) -> t.Any:
-            with self._lock:
-                if self.struck and self.mortal:
-                    raise KeyboardInterrupt
-                self.count += 1
-                strike = self.count == self.number
-                if strike:
-                    self.struck_at = f"{method} {path}"
-                self.struck = self.struck or strike
-            if not strike:
-                return send(engine, method, path, **options)
-            if self.after:
-                answer = send(engine, method, path, **options)
-                answer.close()
-            raise KeyboardInterrupt if self.mortal else api.ConnectionLost(f"cut at {method} {path}")
-
-        monkeypatch.setattr(api.Engine, "_send", broken)
-
-
-def count_requests(engine: Engine, definition: dict[str, t.Any], **options: t.Any) -> int:
-    with pytest.MonkeyPatch.context() as patch:
-        counter = Fault(0, after=False, mortal=False)
-        counter.install(patch)
-        engine.deploy(definition, **options)
-    return counter.count
-
-
-def requests_to_break(total: int, offset: int, step: int = 13) -> range:
-    """Every request when HARDSHELL_EVERY_REQUEST is set, which takes half an hour; else one in ``step``, others in each test."""
-    return range(1, total + 1) if os.environ.get("HARDSHELL_EVERY_REQUEST") else range(1 + offset, total + 1, step)
-
-
-@pytest.mark.parametrize("mortal", [False, True], ids=["connection cut", "killed"])
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_an_update_cut_at_every_request_is_whole_or_resumed(engine: Engine, after: bool, mortal: bool) -> None:
-    engine.deploy(OLD)
-    total = count_requests(engine, NEW)
-    for number in requests_to_break(total, 2 * after + 3 * mortal):
-        engine.daemon.clear()
-        engine.deploy(OLD)
-        fault = Fault(number, after=after, mortal=mortal)
-        with pytest.MonkeyPatch.context() as patch:
-            fault.install(patch)
-            with contextlib.suppress(HardshellError, KeyboardInterrupt):
-                engine.deploy(NEW)
-        found = versions(engine)
-        if not mortal:
-            assert found in (whole(OLD), whole(NEW)), f"request {number}: {fault.struck_at}"
-        assert "shop_data" in engine.daemon.volumes()
-        engine.deploy(NEW)
-        assert versions(engine) == whole(NEW), f"request {number}"
-        nothing_is_left_over(engine)
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_first_deploy_killed_at_every_request_is_resumed(engine: Engine, after: bool) -> None:
-    total = count_requests(engine, NEW)
-    for number in requests_to_break(total, 4 * after):
-        engine.daemon.clear()
-        with pytest.MonkeyPatch.context() as patch:
-            Fault(number, after=after, mortal=True).install(patch)
-            with pytest.raises((KeyboardInterrupt, HardshellError)):
-                engine.deploy(NEW)
-        engine.deploy(NEW)
-        assert versions(engine) == whole(NEW), f"request {number}"
-        nothing_is_left_over(engine)
-
-
 def test_what_a_killed_run_left_is_announced_in_check_mode(engine: Engine) -> None:
     engine.deploy(OLD)
     engine.daemon.request(
@@ -202,25 +96,3 @@ def test_what_a_killed_run_left_is_announced_in_check_mode(engine: Engine) -> No
     assert announced.actions == [("remove", "container", "shop_web.new")]
     assert engine.deploy(OLD).actions == announced.actions
     assert engine.deploy(OLD).result["changes"] == []
-
-
-def test_an_engine_that_stays_away_is_told_plainly(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine.deploy(OLD)
-    monkeypatch.setattr(rollback, "RECONNECT_SECONDS", 0.5)
-    send = api.Engine._send
-    away = threading.Event()
-
-    def leaving(one: api.Engine, method: str, path: str, **options: t.Any) -> t.Any:
-        if path.endswith("/stop"):
-            away.set()
-        if away.is_set():
-            raise api.ConnectionLost("no connection to the engine")
-        return send(one, method, path, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(api.Engine, "_send", leaving)
-        with pytest.raises(HardshellError, match="could be completed.*Run the task again"):
-            engine.deploy(NEW)
-    engine.deploy(NEW)
-    assert versions(engine) == whole(NEW)
-    nothing_is_left_over(engine)

@@ -6,14 +6,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 
 import pytest
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError
 
 from .conftest import Engine
-from .test_all_or_nothing import Fault, count_requests, requests_to_break
 
 pytestmark = pytest.mark.engine
 
@@ -63,37 +61,6 @@ def test_a_new_member_that_is_never_ready_costs_nobody_a_request(engine: Engine)
     assert lost(engine) == before
     assert engine.daemon.running() == running
     assert engine.deploy(shop("box:1")).result["changes"] == []
-
-
-OLD: dict[str, t.Any] = {
-    "web": {"image": "box:1", "links": ["api"], "ports": ["8080:80"]},
-    "api": {"image": "box:1"},
-}
-NEW: dict[str, t.Any] = {"web": {**OLD["web"], "image": "box:2"}, "api": {"image": "box:2"}}
-
-
-@pytest.mark.parametrize("mortal", [False, True], ids=["connection cut", "killed"])
-def test_an_update_member_by_member_is_whole_or_resumed(engine: Engine, mortal: bool) -> None:
-    def images() -> dict[str, str]:
-        return {name: engine.daemon.inspect(name)["Config"]["Image"] for name in engine.daemon.running()}
-
-    engine.deploy(OLD)
-    total = count_requests(engine, NEW, update_order="start-first")
-    for number in requests_to_break(total, 4 + 9 * mortal, 29):
-        engine.daemon.clear()
-        engine.deploy(OLD)
-        with pytest.MonkeyPatch.context() as patch:
-            Fault(number, after=mortal, mortal=mortal).install(patch)
-            with contextlib.suppress(HardshellError, KeyboardInterrupt):
-                engine.deploy(NEW, update_order="start-first")
-        if not mortal:
-            assert set(images().items()) in (
-                {("shop_web", image), ("shop_api", image)} for image in ("box:1", "box:2")
-            ), f"request {number}"
-        engine.deploy(NEW, update_order="start-first")
-        assert images() == {"shop_web": "box:2", "shop_api": "box:2"}, f"request {number}"
-        assert engine.deploy(NEW, check=True).result["changes"] == []
-        assert engine.daemon.reaches("shop_web", "api")
 
 
 def migration(script: str, **options: t.Any) -> dict[str, t.Any]:

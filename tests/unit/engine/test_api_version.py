@@ -22,7 +22,9 @@ class Client:
 
     def __init__(self, version: str, **headers: str) -> None:
         self.asked: list[str] = []
-        self._answer = SimpleNamespace(status_code=200, headers={"Api-Version": version, **headers}, content=b"")
+        self._answer = SimpleNamespace(
+            status_code=200, headers={"Api-Version": version, "Content-Length": "2", **headers}, content=b""
+        )
 
     def request(self, method: str, url: str, **_options: t.Any) -> t.Any:
         self.asked.append(f"{method} {url}")
