@@ -19,7 +19,8 @@ description:
   - What is asked for is compared with what the engine reports, so that a change made by hand is seen and mended, and nothing is recreated that need not be.
     Limits and the restart policy are changed in place, network connections are mended in place; whatever else differs replaces that one container.
   - A run that was killed is finished or taken back by the next one.
-  - Only what carries this set's labels is changed or removed. An engine or a set that carries another tenant's mark is refused.
+  - Only what carries this set's labels is changed or removed, unless O(adopt=true) takes over what carries none.
+    An engine or a set that carries another tenant's mark is refused.
   - Containers are called C(SET_MEMBER), so are networks; volumes are called C(SET_VOLUME).
 extends_documentation_fragment:
   - hardshell.xen.docker
@@ -233,6 +234,26 @@ options:
       - Without this option it is V(restart).
     type: str
     choices: [restart, stop, stop_vm]
+  volumes:
+    description:
+      - The named volumes that are called otherwise on the engine than C(SET_VOLUME), by the name under which O(containers) mount them. C(name) is what
+        the engine calls the volume. C(external), which is false unless it is written, says that the volume is there already. Such a volume is used, and
+        neither made nor removed; a task that names one that is not there is refused.
+      - In Compose files it is C(name) and C(external) of a volume.
+    type: dict
+  adopt:
+    description:
+      - Take over containers that were made by other means and carry no mark of any set. Of a project of Compose that is called as the set they are those of the
+        services that members are named after, replicas by their number; of all other containers those that are called as a member, or C(SET_MEMBER). Whatever
+        is not a letter or a digit counts as a dash in these names.
+      - Since the engine sets no labels afterwards, a container that is adopted is replaced by one of the set's own, in the set's networks, all or nothing as in
+        any update; when a new member fails, the old containers run again under their old names. The change's C(reason) says so, and C(diff) what
+        becomes different. M(hardshell.xen.container_set_info) with C(definition) tells the definition by which nothing else does.
+      - Volumes keep their names and their data. A definition that would leave the volume of an adopted container behind is refused. Networks and
+        volumes that were there before the set stay when it is removed.
+      - Once adopted, the option has no effect. Without it, a container whose name is in the way is refused.
+    type: bool
+    default: false
   assume_empty_engine:
     description:
       - In check mode, plan for an engine that holds nothing and speak to none. For a VM that the same run would make, and that is not there yet.
@@ -303,6 +324,27 @@ EXAMPLES = r"""
     compose_profiles: [metrics]
     compose_environment:
       TAG: "1.4"
+
+- name: Take over what docker compose has made, with its data
+  hardshell.xen.container_set:
+    docker_host: ssh://root@10.0.210.11
+    tenant: acme
+    name: shop
+    adopt: true
+    compose_file: [shop/compose.yaml]
+
+- name: Take over single containers, and a volume under its own name
+  hardshell.xen.container_set:
+    docker_host: ssh://root@10.0.210.11
+    tenant: acme
+    name: shop
+    adopt: true
+    volumes:
+      data: {name: pgdata, external: true}
+    containers:
+      db:
+        image: postgres:17
+        volumes: ["data:/var/lib/postgresql/data"]
 
 - name: Remove the set and its data
   hardshell.xen.container_set:
@@ -444,6 +486,8 @@ DEFINITION = ModuleDefinition(
         "remove_orphans": {"type": "bool", "default": True},
         "remove_volumes": {"type": "bool", "default": False},
         "wait_timeout": {"type": "int", "default": 300},
+        "volumes": {"type": "dict"},
+        "adopt": {"type": "bool", "default": False},
         "fate": {"type": "str", "choices": ["shared", "independent"], "default": "independent"},
         "fate_reaction": {"type": "str", "choices": ["restart", "stop", "stop_vm"]},
         "assume_empty_engine": {"type": "bool", "default": False},

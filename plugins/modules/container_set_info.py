@@ -34,6 +34,12 @@ options:
       - Tell also what each running member uses at this moment. This costs the engine one more request for each.
     type: bool
     default: false
+  definition:
+    description:
+      - Tell also how each set would be written, as options of M(hardshell.xen.container_set), and what no set holds and could be adopted.
+      - The values of the environment are in it, since without them it would be another definition. Set C(no_log) where they are secret.
+    type: bool
+    default: false
 seealso:
   - module: hardshell.xen.container_set
   - module: hardshell.xen.container_publish
@@ -56,6 +62,21 @@ EXAMPLES = r"""
     docker_host: ssh://root@10.0.210.11
     usage: true
 
+- name: Read how what was made by other means would be written
+  hardshell.xen.container_set_info:
+    docker_host: ssh://root@10.0.210.11
+    definition: true
+  no_log: true
+  register: engine
+
+- name: Keep it for the inventory, in a file that nobody else reads
+  ansible.builtin.copy:
+    content: "{{ engine.adoptable | to_nice_yaml }}"
+    dest: shop.yml
+    mode: "0600"
+  delegate_to: localhost
+  no_log: true
+
 - name: See what a new definition would change
   hardshell.xen.container_set:
     docker_host: ssh://root@10.0.210.11
@@ -73,9 +94,25 @@ container_sets:
     - With O(usage=true) each member has C(usage) too, empty for one that does not run. C(cpu_seconds) since the container was started,
       C(memory) in bytes without what the kernel can drop at once, C(pids), and the bytes moved since the start, C(network_received), C(network_sent),
       C(disk_read) and C(disk_written).
+    - With O(definition=true) each set has C(definition) and C(left_out) too, as in RV(adoptable).
   returned: success
   type: list
   elements: dict
+adoptable:
+  description:
+    - What no set holds. An entry for each project of Compose, and one with an empty C(name) for the containers that run beside them.
+    - C(definition) holds options of M(hardshell.xen.container_set) (C(containers), C(network) and, where there are any, C(volumes)) which, with
+      O(hardshell.xen.container_set#module:adopt=true) and C(name) for the name of the set, change nothing of the containers but whose they are and their
+      networks. C(left_out) says, a line each, what no option can say.
+  returned: O(definition=true)
+  type: list
+  elements: dict
+  contains:
+    name: {description: 'What a set of it is to be called; any name will do where this is empty.', type: str, returned: always}
+    project: {description: 'The project, as Compose calls it.', type: str, returned: always}
+    containers: {description: Names of the containers., type: list, elements: str, returned: always}
+    definition: {description: Options of M(hardshell.xen.container_set)., type: dict, returned: always}
+    left_out: {description: What the definition does not say., type: list, elements: str, returned: always}
 engine:
   description:
     - The engine, and every container of it, whether of a set or not, in the engine's own words. M(hardshell.xen.container_publish) takes it.
@@ -102,11 +139,14 @@ from ansible_collections.hardshell.xen.plugins.module_utils._module import Conte
 
 
 def run(parameters: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
+    from ansible_collections.hardshell.xen.plugins.module_utils._engine.adoptable import report_adoptable
     from ansible_collections.hardshell.xen.plugins.module_utils._engine.report import report_sets
 
+    name, tenant, definition = parameters["name"], parameters["tenant"], parameters["definition"]
     with connect(parameters, warn=context.warn) as engine:
-        told = report_sets(engine, name=parameters["name"], tenant=parameters["tenant"], usage=parameters["usage"])
-    return {"changed": False, **told}
+        told = report_sets(engine, name, tenant, usage=parameters["usage"], definition=definition)
+        more = {"adoptable": report_adoptable(engine, name)} if definition else {}
+    return {"changed": False, **told, **more}
 
 
 DEFINITION = ModuleDefinition(
@@ -115,6 +155,7 @@ DEFINITION = ModuleDefinition(
         "name": {"type": "str"},
         "tenant": {"type": "str"},
         "usage": {"type": "bool", "default": False},
+        "definition": {"type": "bool", "default": False},
     },
     run=run,
 )

@@ -192,10 +192,10 @@ class Applier:
         self._rename(name + names.STAGED, name)
 
     def _discard(self, step: Change) -> None:
-        remove_container(self.engine, _current(step).id)
+        remove_container(self.engine, _current(step).id, with_volumes=not _current(step).foreign)
 
     def _remove_leftover(self, step: Change) -> None:
-        remove_container(self.engine, step.payload.id)
+        remove_container(self.engine, step.payload.id, with_volumes=not step.payload.foreign)
 
     def _rename_leftover(self, step: Change) -> None:
         self._rename(step.payload.id, step.payload.base_name)
@@ -247,10 +247,10 @@ def stop_container(engine: Engine, container: Container) -> None:
         engine.post(f"/containers/{container.id}/stop", extra_seconds=seconds + 10)
 
 
-def remove_container(engine: Engine, identity: str) -> None:
-    """Kill and remove, with the unnamed volumes that belong to it alone."""
+def remove_container(engine: Engine, identity: str, *, with_volumes: bool = True) -> None:
+    """Kill and remove, with the unnamed volumes that belong to it alone, unless it was made by other means: what is in those may be all there is."""
     with _already(409):
-        engine.delete(f"/containers/{identity}", force=1, v=1)
+        engine.delete(f"/containers/{identity}", force=1, v=1 if with_volumes else 0)
 
 
 def start_problem(member: str, message: str) -> str:

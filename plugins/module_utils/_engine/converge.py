@@ -17,6 +17,7 @@ from .._errors import HardshellError
 from .._module import Context
 from .._plan import ApplyError, Change, Plan
 from . import names
+from .adopt import observe_set, refuse_unadoptable
 from .api import Engine
 from .apply import Applier
 from .images import bring, image_facts, list_images, plan_images
@@ -37,7 +38,7 @@ def converge(engine: Engine, spec: SetSpec, context: Context) -> JSON:
     for warning in spec.warnings:
         context.warn(warning)
     about = read_engine(engine)
-    observed = observe(engine, spec.name, volumes=spec.remove_volumes)
+    observed = observe_set(engine, spec, volumes=spec.remove_volumes)
     refuse_foreign(spec, observed)
     refuse_taken_ports(spec, observed)
     images = plan_images(engine, spec, observed)
@@ -48,6 +49,7 @@ def converge(engine: Engine, spec: SetSpec, context: Context) -> JSON:
         observed = dataclasses.replace(observed, images=list_images(engine))
     pending = images if context.check_mode else []
     wanted = settle(spec, image_facts(engine, spec, observed, pending), engine.api)
+    refuse_unadoptable(wanted, observed)
     needed = needed_volumes(wanted, observed)
     if needed:
         if observed.volumes is None:
@@ -137,7 +139,7 @@ def _recover(
     try:
         back = bring_back(engine, spec, before, applier.transaction, context.progress)
         if not back:
-            now = observe(engine, spec.name, volumes=True)
+            now = observe_set(engine, spec, volumes=True)
             applier.carry_out(steps(plan(spec, now, wanted)), context.progress)
     except HardshellError as second:
         raise HardshellError(

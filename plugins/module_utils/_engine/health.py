@@ -30,10 +30,11 @@ class MemberError(HardshellError):
 
 
 class Watch:
-    """The engine's events of one set. A context manager; ``wait_for_event`` may be called from several threads."""
+    """The engine's events of one set, or of all its containers. A context manager; ``wait_for_event`` may be called from several threads."""
 
-    def __init__(self, engine: Engine, set_name: str) -> None:
-        self._events = engine.events({"type": ["container"], "label": [f"{names.SET}={set_name}"]})
+    def __init__(self, engine: Engine, set_name: str | None) -> None:
+        label = {"label": [f"{names.SET}={set_name}"]} if set_name else {}
+        self._events = engine.events({"type": ["container"], **label})
         self._changed = threading.Condition()
         self._count = 0
         self._lost: Exception | None = None

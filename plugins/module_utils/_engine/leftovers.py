@@ -23,7 +23,7 @@ def new_set_was_whole(containers: t.Iterable[Container]) -> bool:
     """Whether the run that left these had come to the point from which there is only forward."""
     found = list(containers)
     staged = {container.transaction for container in found if container.staged}
-    placed = {container.transaction for container in found if container.name == container.base_name}
+    placed = {container.transaction for container in found if container.placed and not container.foreign}
     return any(container.retired for container in found) or bool(staged & placed)
 
 
@@ -47,7 +47,7 @@ def clean_up(observed: Observed) -> tuple[list[Change], Observed]:
             kept.append(container)
     for container in observed.containers if whole else ():
         if container.staged:
-            needs = (f"leftover:{container.base_name}",) if container.member in current else ()
+            needs = (f"leftover:{current[container.member].name}",) if container.member in current else ()
             change = Change(
                 f"leftover:{container.name}",
                 "rename",

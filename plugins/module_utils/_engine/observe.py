@@ -14,15 +14,19 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from . import names, options
+from . import names, options, reported
 from .api import Engine, EngineError
 from .ports import Port
 from .references import Images
 
+if t.TYPE_CHECKING:
+    from .spec import MemberSpec
+
 JSON = dict[str, t.Any]
 READERS = 4
+COMPOSE = "com.docker.compose"
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,11 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Container:
-    """A container of ours as the engine reports it. ``options`` are in canonical form, secrets included; ``addresses`` are by network name."""
+    """A container of the set as the engine reports it. ``options`` are in canonical form, secrets included; ``addresses`` are by network name.
+
+    A ``foreign`` one was made by other means and is to be adopted: its set, member and links are what the definition says. ``unsaid`` is what it has that no
+    option says.
+    """
 
     id: str
     name: str
@@ -60,6 +68,9 @@ class Container:
     exit_code: int
     restarts: int
     started_at: str
+    unsaid: tuple[str, ...] = ()
+    removed_when_stopped: bool = False
+    foreign: bool = False
 
     @property
     def running(self) -> bool:
@@ -75,8 +86,13 @@ class Container:
         return names.container_name(self.set, self.member)
 
     @property
+    def placed(self) -> bool:
+        """Whether it is the member's container, and not one that is to become or has been it."""
+        return self.name == self.base_name or (self.foreign and not self.retired)
+
+    @property
     def staged(self) -> bool:
-        return self.name == self.base_name + names.STAGED
+        return not self.foreign and self.name == self.base_name + names.STAGED
 
     @property
     def retired(self) -> bool:
@@ -85,13 +101,21 @@ class Container:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """Any container of the engine, as the list shows it: enough to see whose it is and what it takes up."""
+    """Any container of the engine, as the list shows it: enough to see whose it is and what it takes up.
+
+    ``project``, ``service`` and ``number`` are Compose's; ``marked`` is whether it carries a label of ours, whatever that says.
+    """
 
     name: str
     set: str
     tenant: str
     running: bool
     ports: tuple[Port, ...] = ()
+    id: str = ""
+    marked: bool = False
+    project: str = ""
+    service: str = ""
+    number: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,12 +140,19 @@ class Observed:
     listed: tuple[JSON, ...] = ()
 
     def current(self) -> dict[str, Container]:
-        """The members under their proper names."""
-        return {container.member: container for container in self.containers if container.name == container.base_name}
+        """The members under their proper names, and those that are to be adopted."""
+        return {container.member: container for container in self.containers if container.placed}
 
 
-def observe(engine: Engine, set_name: str, *, volumes: bool = False) -> Observed:
-    """Everything that planning for one set needs to know. ``volumes`` costs one more request."""
+Choose = t.Callable[[t.Sequence[Neighbour]], t.Mapping[str, "MemberSpec"]]
+
+
+def adopt_nothing(_neighbours: t.Sequence[Neighbour]) -> dict[str, MemberSpec]:
+    return {}
+
+
+def observe(engine: Engine, set_name: str, *, volumes: bool = False, adopt: Choose = adopt_nothing) -> Observed:
+    """Everything that planning for one set needs to know. ``volumes`` costs one more request. ``adopt`` says whose containers are to be adopted."""
     reads: dict[str, t.Callable[[], t.Any]] = {
         "containers": lambda: engine.get("/containers/json", all=1),
         "networks": lambda: engine.get("/networks"),
@@ -132,14 +163,16 @@ def observe(engine: Engine, set_name: str, *, volumes: bool = False) -> Observed
     with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
         futures = {name: pool.submit(read) for name, read in reads.items()}
         listed = futures["containers"].result()
-        mine = [item["Id"] for item in listed if (item.get("Labels") or {}).get(names.SET) == set_name]
+        neighbours = tuple(read_neighbour(item) for item in listed)
+        adopted = adopt(neighbours)
+        mine = [one.id for one in neighbours if one.set == set_name or one.id in adopted]
         inspects = [found for found in pool.map(lambda identity: _inspect(engine, identity), mine) if found]
         networks = [read_network(item) for item in futures["networks"].result()]
+        containers = [read_container(found, networks) for found in inspects]
+        containers = [as_member(one, set_name, adopted[one.id]) if one.id in adopted else one for one in containers]
         return Observed(
-            containers=tuple(
-                sorted((read_container(found, networks) for found in inspects), key=lambda container: container.name)
-            ),
-            neighbours=tuple(read_neighbour(item) for item in listed),
+            containers=tuple(sorted(containers, key=lambda container: container.name)),
+            neighbours=neighbours,
             networks={network.name: network for network in networks},
             images=Images(futures["images"].result()),
             volumes={item["Name"]: item.get("Labels") or {} for item in futures["volumes"].result()}
@@ -157,6 +190,21 @@ def _inspect(engine: Engine, identity: str) -> JSON | None:
         if error.status == 404:
             return None
         raise
+
+
+def as_member(container: Container, set_name: str, member: MemberSpec) -> Container:
+    """A container that was made by other means, as the member that it is to be. Compose's labels are about Compose."""
+    labels = {key: value for key, value in container.options["labels"].items() if not key.startswith(COMPOSE)}
+    return replace(
+        container,
+        set=set_name,
+        member=member.name,
+        known_as=member.known_as,
+        links=tuple(str(link) for link in member.links),
+        # That it runs once is in a label of ours, and in nothing of the engine's.
+        options={**container.options, "labels": labels, "one_shot": member.asked.get("one_shot", False)},
+        foreign=True,
+    )
 
 
 def inspect_container(engine: Engine, identity: str) -> Container | None:
@@ -187,6 +235,12 @@ def read_neighbour(item: JSON) -> Neighbour:
         tenant=labels.get(names.TENANT, ""),
         running=item.get("State") in ("running", "restarting", "paused"),
         ports=tuple(sorted(set(ports))),
+        id=item.get("Id") or "",
+        marked=any(key.startswith(names.PREFIX) for key in labels),
+        # What was run beside a service, and not as it, belongs to nobody.
+        project=labels.get(f"{COMPOSE}.project", "") if labels.get(f"{COMPOSE}.oneoff") != "True" else "",
+        service=labels.get(f"{COMPOSE}.service", ""),
+        number=labels.get(f"{COMPOSE}.container-number", ""),
     )
 
 
@@ -224,6 +278,8 @@ def read_container(inspect: JSON, networks: t.Sequence[Network]) -> Container:
         exit_code=state.get("ExitCode") or 0,
         restarts=inspect.get("RestartCount") or 0,
         started_at=state.get("StartedAt") or "",
+        unsaid=reported.unsaid(inspect),
+        removed_when_stopped=bool(inspect["HostConfig"].get("AutoRemove")),
     )
 
 

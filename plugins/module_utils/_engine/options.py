@@ -172,7 +172,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("ports", reported.ports, requested.ports, default=()),
     Option("volumes", reported.volumes, requested.volumes, default=()),
-    Option("tmpfs", lambda inspect: inspect["HostConfig"].get("Tmpfs") or {}, _host("Tmpfs"), parsers.tmpfs, {}),
+    Option("tmpfs", reported.tmpfs, _host("Tmpfs"), parsers.tmpfs, {}),
     Option(
         "memory",
         lambda inspect: inspect["HostConfig"].get("Memory") or 0,

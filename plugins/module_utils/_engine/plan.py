@@ -198,6 +198,8 @@ def _member_changes(
     differing = options.differences(wanted.values, current.options, current.asked)
     before, after = show.differences(current.options, wanted.values, differing)
     _add_identity(spec, wanted, current, before, after)
+    if current.foreign:
+        before, after = {"owner": "not ours", **before}, {"owner": "adopted", **after}
     replace_for = [key for key in after if key not in differing]
     update = options.update_body(wanted.values, differing) if differing and not replace_for else None
     if (
@@ -210,7 +212,10 @@ def _member_changes(
             why = "recreate=always" if spec.recreate == "always" else f"its state is {current.state}"
             before, after = {"id": current.id[:12]}, {"id": "(a new one)"}
         else:
-            why = f"{', '.join(after)} {'differs' if len(after) == 1 else 'differ'}"
+            differ = [key for key in after if key not in ("owner", "network")] if current.foreign else list(after)
+            why = f"{', '.join(differ)} {'differs' if len(differ) == 1 else 'differ'}" if differ else ""
+            if current.foreign:
+                why = "; ".join(filter(None, [f"{current.name} is not ours: adopted", why]))
         if spec.recreate == "never":
             raise HardshellError(
                 f"recreate: {name} would have to be replaced ({why}), and recreate=never does not allow it"
@@ -278,7 +283,7 @@ def _add_identity(
         before["links"], after["links"] = list(current.links), list(wanted.links)
     if wanted.network != current.network_mode:
         before["network"], after["network"] = current.network_mode, wanted.network
-    if spec.fate != current.fate:
+    if spec.fate != current.fate and not current.foreign:
         # The engine keeps it as a label, and cannot change the labels of a container that is there.
         before["fate"], after["fate"] = names.told_fate(current.fate), names.told_fate(spec.fate)
 

@@ -30,27 +30,33 @@ def refuse_foreign(spec: SetSpec, observed: Observed) -> None:
         for member in spec.members
         for suffix in ("", names.STAGED, names.RETIRED)
     }
+    adopted = {container.id for container in observed.containers if container.foreign}
     for neighbour in observed.neighbours:
-        if neighbour.name in needed and neighbour.set != spec.name:
+        if neighbour.name in needed and neighbour.set != spec.name and neighbour.id not in adopted:
+            way = "" if neighbour.marked or spec.adopt else "take it over with adopt: true, "
             raise HardshellError(
                 f"containers.{needed[neighbour.name]}: the engine holds a container {neighbour.name} that is not this set's; "
-                "remove it, rename it or choose another name"
+                f"{way}remove it, rename it or choose another name"
             )
+    joined = {name for container in observed.containers if not container.foreign for name in container.attachments}
     for name in spec.networks() if spec.members else ():
         network = observed.networks.get(name)
-        if network and network.set != spec.name:
+        if network and network.set != spec.name and not (network.set == "" and (spec.adopt or name in joined)):
+            way = "" if network.set else "use it with adopt: true, "
             raise HardshellError(
-                f"network: the engine holds a network {name} that is not this set's; remove it or choose another name for the set"
+                f"network: the engine holds a network {name} that is not this set's; {way}remove it or choose another name for the set"
             )
 
 
 def refuse_taken_ports(spec: SetSpec, observed: Observed) -> None:
     """Refuse a port that a running container outside of the set has published."""
+    adopted = {container.id for container in observed.containers if container.foreign}
     for member in spec.members.values():
         for port in member.asked.get("ports", ()):
             for neighbour in observed.neighbours:
                 if (
                     neighbour.set != spec.name
+                    and neighbour.id not in adopted
                     and neighbour.running
                     and any(port.collides(other) for other in neighbour.ports)
                 ):
@@ -60,10 +66,22 @@ def refuse_taken_ports(spec: SetSpec, observed: Observed) -> None:
 
 
 def refuse_foreign_volumes(spec: SetSpec, observed: Observed, needed: frozenset[str]) -> None:
-    """Refuse a volume that exists and is not this set's. ``needed`` are the names of volumes to use."""
+    """Refuse a volume that exists and is not this set's, and one that should exist. ``needed`` are the names of volumes to use."""
     for name in sorted(needed):
         labels = (observed.volumes or {}).get(name)
-        if labels is not None and labels.get(names.SET) != spec.name:
+        external = name in spec.external_volumes
+        if labels is None:
+            if external:
+                raise HardshellError(
+                    f"volumes: the engine holds no volume {name}, which is external; make it first, or correct its name"
+                )
+            continue
+        if labels.get(names.TENANT, spec.tenant) != spec.tenant:
             raise HardshellError(
-                f"volumes: the engine holds a volume {name} that is not this set's; remove it or choose another name"
+                f"volumes: the volume {name} carries the mark of tenant {labels[names.TENANT]!r}; choose another name"
             )
+        if external or labels.get(names.SET) == spec.name or (spec.adopt and names.SET not in labels):
+            continue
+        raise HardshellError(
+            f"volumes: the engine holds a volume {name} that is not this set's; declare it external under volumes, remove it or choose another name"
+        )

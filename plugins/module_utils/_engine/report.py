@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from . import names, show
+from .adoptable import report_definition
 from .api import Engine
 from .listing import listing, read_engine
 from .mounts import Mount
@@ -89,17 +90,26 @@ def report_set(spec: SetSpec, members: t.Mapping[str, JSON]) -> JSON:
     }
 
 
-def report_sets(engine: Engine, name: str | None, tenant: str | None, *, usage: bool = False) -> JSON:
-    """The engine, with every container of it, and its sets, narrowed by name and tenant. ``usage`` costs one more request for each running member."""
+def report_sets(
+    engine: Engine, name: str | None, tenant: str | None, *, usage: bool = False, definition: bool = False
+) -> JSON:
+    """The engine, with every container of it, and its sets, narrowed by name and tenant.
+
+    ``usage`` costs one more request for each running member; ``definition`` tells also how the sets would be written.
+    """
     listed = engine.get("/containers/json", all=1)
     found = sorted({label for item in listed if (label := (item.get("Labels") or {}).get("hardshell.set"))})
     observed = {set_name: observe(engine, set_name) for set_name in found if name in (None, set_name)}
     sets = (_read_set(set_name, each) for set_name, each in observed.items())
     chosen = [item for item in sets if tenant in (None, item["tenant"])]
+    if definition:
+        for item in chosen:
+            members = list(observed[item["name"]].current().values())
+            item.update(report_definition(engine, item["name"], members))
     if usage:
-        members = [member for item in chosen for member in item["members"].values()]
-        used = read_usages(engine, (member["id"] for member in members if member["state"] == "running"))
-        for member in members:
+        reported = [member for item in chosen for member in item["members"].values()]
+        used = read_usages(engine, (member["id"] for member in reported if member["state"] == "running"))
+        for member in reported:
             member["usage"] = used.get(member["id"], {})
     inspected = [container for each in observed.values() for container in each.containers]
     return {"container_sets": chosen, "engine": {**read_engine(engine), "containers": listing(listed, inspected)}}

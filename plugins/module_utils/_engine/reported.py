@@ -13,11 +13,12 @@ API 1.41 to 1.51.
 from __future__ import annotations
 
 import json
+import posixpath
 import typing as t
 
 from . import names, parsers
 from .capabilities import ENGINE_CAPABILITIES
-from .mounts import parse_bind
+from .mounts import Mount, parse_bind
 from .ports import Port, plain_address
 
 JSON = dict[str, t.Any]
@@ -84,8 +85,72 @@ def ports(inspect: JSON) -> tuple[Port, ...]:
     return tuple(sorted(found))
 
 
-def volumes(inspect: JSON) -> tuple[t.Any, ...]:
-    return tuple(sorted(parse_bind(bind) for bind in inspect["HostConfig"].get("Binds") or []))
+def volumes(inspect: JSON) -> tuple[Mount, ...]:
+    """All of them, however they were asked for, and those that the image declares and nothing covers."""
+    binds = [parse_bind(bind) for bind in inspect["HostConfig"].get("Binds") or []]
+    asked = [
+        _mount(item) for item in inspect["HostConfig"].get("Mounts") or [] if item.get("Type") in ("bind", "volume")
+    ]
+    found = {mount.target: mount for mount in [*asked, *binds] if mount.source}
+    for item in inspect.get("Mounts") or []:
+        target = posixpath.normpath(item["Destination"])
+        if item.get("Type") == "volume":
+            found.setdefault(target, Mount(target, item["Name"]))
+    return tuple(sorted(found.values()))
+
+
+def _mount(item: JSON) -> Mount:
+    modes = [
+        "ro" if item.get("ReadOnly") else "",
+        "nocopy" if (item.get("VolumeOptions") or {}).get("NoCopy") else "",
+        (item.get("BindOptions") or {}).get("Propagation") or "",
+    ]
+    return Mount(posixpath.normpath(item["Target"]), item.get("Source") or "", tuple(sorted(filter(None, modes))))
+
+
+def tmpfs(inspect: JSON) -> dict[str, str]:
+    found = dict(inspect["HostConfig"].get("Tmpfs") or {})
+    for item in inspect["HostConfig"].get("Mounts") or []:
+        if item.get("Type") == "tmpfs":
+            given = item.get("TmpfsOptions") or {}
+            flags = [f"size={given['SizeBytes']}"] if given.get("SizeBytes") else []
+            flags += [f"mode={given['Mode']:o}"] if given.get("Mode") else []
+            found[posixpath.normpath(item["Target"])] = ",".join(flags)
+    return found
+
+
+# What a container can have that no option says, by its place in the engine's report.
+_UNSAID = {
+    "CgroupParent": "its cgroup's parent",
+    "CpuPeriod": "its CPU period",
+    "CpuQuota": "its CPU quota",
+    "CpuRealtimePeriod": "its real-time period",
+    "CpuRealtimeRuntime": "its real-time run time",
+    "DeviceCgroupRules": "its rules for devices",
+    "DeviceRequests": "devices asked for by capability",
+    "DnsOptions": "options of its resolver",
+    "OomKillDisable": "that it is never killed for memory",
+    "StorageOpt": "options of its storage driver",
+    "VolumesFrom": "volumes of another container",
+}
+_PLAIN_RUNTIMES = ("", "runc", "io.containerd.runc.v2")
+
+
+def unsaid(inspect: JSON) -> tuple[str, ...]:
+    """What the container has that no option says, in words."""
+    host = inspect["HostConfig"]
+    found = [words for key, words in _UNSAID.items() if host.get(key)]
+    if (host.get("Runtime") or "") not in _PLAIN_RUNTIMES:
+        found.append(f"its runtime {host['Runtime']}")
+    for name, endpoint in (inspect["NetworkSettings"].get("Networks") or {}).items():
+        fixed = endpoint.get("IPAMConfig") or {}
+        found += [f"its address {fixed[key]} in {name}" for key in ("IPv4Address", "IPv6Address") if fixed.get(key)]
+    found += [
+        f"its mount of type {item['Type']} at {item['Target']}"
+        for item in host.get("Mounts") or []
+        if item.get("Type") not in ("bind", "volume", "tmpfs")
+    ]
+    return tuple(found)
 
 
 def capabilities(inspect: JSON) -> tuple[str, ...]:

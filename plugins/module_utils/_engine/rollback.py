@@ -16,12 +16,13 @@ import typing as t
 
 from .._plan import Change, Plan, carry_out
 from . import options
+from .adopt import observe_set
 from .api import ConnectionLost, Engine
 from .apply import remove_container, start_container, stop_container
 from .health import Watch, wait_ready
 from .leftovers import new_set_was_whole
 from .links import start_order
-from .observe import Attachment, Container, Observed, observe
+from .observe import Attachment, Container, Observed
 from .replicas import providers_of
 from .spec import SetSpec
 
@@ -37,10 +38,11 @@ def bring_back(
     Raises HardshellError when it could not be done; the next run then does it.
     """
     _reach(engine)
-    now = observe(engine, spec.name, volumes=True)
+    now = observe_set(engine, spec, volumes=True)
     if new_set_took_over(before, now, transaction):
         return False
-    with Watch(engine, spec.name) as watch:
+    # What was to be adopted does not carry the set's label.
+    with Watch(engine, None if spec.adopt else spec.name) as watch:
         back = take_back(before, now)
         deadline = time.monotonic() + spec.wait_timeout
 

@@ -17,6 +17,7 @@ from .capabilities import effective_capabilities
 from .files import PlacedFile, fingerprints, parse_files
 from .links import NAME, Link, check_links, parse_link, start_order
 from .mounts import ENGINE_SOCKETS, Mount, parse_mount
+from .named_volumes import NamedVolume, check_used, parse_volumes
 from .networks import Networks, check_names, parse_networks
 from .options import OPTIONS
 from .ports import Port, parse_ports
@@ -72,7 +73,10 @@ class ArchivedImage:
 
 @dataclass(frozen=True)
 class SetSpec:
-    """A container set as it shall be. ``wait_timeout`` is in seconds. ``fate`` is what happens to the whole when a member fails at run time."""
+    """A container set as it shall be. ``wait_timeout`` is in seconds. ``fate`` is what happens to the whole when a member fails at run time.
+
+    ``adopt`` is whether containers that were made by other means are taken over; ``external_volumes`` are there already, by their names on the engine.
+    """
 
     name: str
     tenant: str
@@ -88,6 +92,8 @@ class SetSpec:
     wait_timeout: float = 300.0
     fate: str = names.INDEPENDENT
     update_order: str = "stop-first"
+    adopt: bool = False
+    external_volumes: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
 
     def providers(self) -> dict[str, list[str]]:
@@ -127,6 +133,7 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
     network = parameters["network"] or "per-link"
     members: dict[str, MemberSpec] = {}
     replicas: dict[str, int] = {}
+    volumes = parse_volumes("volumes", parameters.get("volumes") or {}) if present else {}
     if present:
         containers = parsers.mapping("containers", parameters["containers"])
         if not containers:
@@ -134,13 +141,14 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
                 "containers", containers, "name at least one container; to remove the set use state=absent"
             )
         for member, definition in containers.items():
-            members[_dns_label("containers", member)] = _member(name, member, definition, network)
+            members[_dns_label("containers", member)] = _member(name, member, definition, network, volumes)
             replicas[member] = parsers.integer(1, MOST_REPLICAS)(
                 f"containers.{member}.replicas", definition.get("replicas", 1)
             )
         check_links({member: spec.links for member, spec in members.items()})
         check_names({member: spec.networks for member, spec in members.items()})
         _check_ports(members)
+        check_used("volumes", volumes, {m.source for spec in members.values() for m in spec.asked.get("volumes", ())})
         members = expand(members, replicas)
     images = tuple(
         ArchivedImage(item["archive"], item["image"], parse_reference(f"images[{index}].image", item["image"]))
@@ -163,6 +171,8 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
         wait_timeout=float(parameters["wait_timeout"]),
         update_order=parameters.get("update_order") or "stop-first",
         fate=_fate(parameters["fate"], parameters["fate_reaction"]),
+        adopt=bool(parameters.get("adopt")),
+        external_volumes=frozenset(volume.name for volume in volumes.values() if volume.external),
         warnings=_warnings(members),
     )
 
@@ -184,7 +194,9 @@ def _dns_label(option: str, value: t.Any) -> str:
     return value
 
 
-def _member(set_name: str, name: str, definition: t.Any, network: str) -> MemberSpec:
+def _member(
+    set_name: str, name: str, definition: t.Any, network: str, volumes: t.Mapping[str, NamedVolume]
+) -> MemberSpec:
     path = f"containers.{name}"
     given = {
         key: value for key, value in parsers.known_keys(path, definition, _MEMBER_KEYS).items() if value is not None
@@ -209,7 +221,7 @@ def _member(set_name: str, name: str, definition: t.Any, network: str) -> Member
     if ports:
         asked["ports"] = tuple(sorted(set(ports)))
     socket_allowed = parsers.boolean(f"{path}.engine_socket", given.get("engine_socket", False))
-    mounts = _mounts(set_name, path, _items(path, given, "volumes"), socket_allowed)
+    mounts = _mounts(set_name, path, _items(path, given, "volumes"), volumes, socket_allowed)
     if mounts:
         asked["volumes"] = mounts
     _check_targets(path, mounts, asked.get("tmpfs", {}))
@@ -260,7 +272,9 @@ def _items(path: str, given: t.Mapping[str, t.Any], key: str) -> list[t.Any]:
     return value
 
 
-def _mounts(set_name: str, path: str, items: list[t.Any], socket_allowed: bool) -> tuple[Mount, ...]:
+def _mounts(
+    set_name: str, path: str, items: list[t.Any], volumes: t.Mapping[str, NamedVolume], socket_allowed: bool
+) -> tuple[Mount, ...]:
     mounts = []
     for index, item in enumerate(items):
         mount = parse_mount(f"{path}.volumes[{index}]", item)
@@ -271,7 +285,9 @@ def _mounts(set_name: str, path: str, items: list[t.Any], socket_allowed: bool) 
                 "whoever holds the engine's socket owns the VM; if that is meant, set engine_socket: true for this container",
             )
         if mount.is_volume:
-            mount = Mount(mount.target, names.volume_name(set_name, mount.source), mount.modes)
+            named = volumes.get(mount.source)
+            source = named.name if named else names.volume_name(set_name, mount.source)
+            mount = Mount(mount.target, source, mount.modes)
         mounts.append(mount)
     return tuple(sorted(mounts))
 

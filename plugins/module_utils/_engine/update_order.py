@@ -26,8 +26,8 @@ def arrange(spec: SetSpec, changes: list[Change]) -> list[Change]:
     """With ``update_order=start-first``, each change of a container with its way of being done, and the reason for it."""
     if spec.update_order != "start-first":
         return changes
-    moved = _moved_port(changes)
-    return changes if moved else [_arranged(spec, change) for change in changes]
+    # Consumers that are still to be adopted would not find a provider that has moved to the set's own networks.
+    return changes if _adopts(changes) or _moved_port(changes) else [_arranged(spec, change) for change in changes]
 
 
 def obstacle(spec: SetSpec, wanted: Wanted) -> str:
@@ -56,6 +56,11 @@ def _arranged(spec: SetSpec, change: Change) -> Change:
     how = f"the old one is stopped first, since {problem}" if problem else "it starts beside the old one"
     order = IN_TURN if problem else BESIDE
     return dataclasses.replace(change, reason=f"{change.reason}; {how}", payload=dataclasses.replace(work, order=order))
+
+
+def _adopts(changes: t.Iterable[Change]) -> bool:
+    works = [change.payload for change in changes if _makes_or_ends_a_member(change)]
+    return any(work.current and work.current.foreign for work in works)
 
 
 def _moved_port(changes: t.Iterable[Change]) -> bool:

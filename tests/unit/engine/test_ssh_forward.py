@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -102,4 +103,6 @@ def test_ssh_ends_when_what_started_it_is_killed(tmp_path: Path, monkeypatch: py
         connection.settimeout(10)
         connection.connect(path)
         task.send_signal(signal.SIGKILL)
-        assert connection.recv(1) == b"", "the connection ends with the ssh that holds it"
+        # It ends with the ssh that holds it; the kernel calls that a reset when the ssh had not accepted it yet.
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(1) == b""

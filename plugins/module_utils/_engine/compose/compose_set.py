@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import posixpath
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..._errors import HardshellError, OptionError
 from ..links import NAME
@@ -21,6 +21,7 @@ from .load import Loader, Read
 from .merge import JSON
 from .networks import is_flat, links, networks, one_shots
 from .services import Services
+from .volumes import named_volumes
 
 _PULL = {"missing": "missing", "if_not_present": "missing", "always": "always", "never": "never"}
 
@@ -39,11 +40,12 @@ class ComposeSource:
 
 @dataclass(frozen=True)
 class ComposeSet:
-    """The set that the file describes: values for the options ``containers``, ``network`` and, where the file says it, ``pull``."""
+    """The set that the file describes: values for the options ``containers``, ``network``, ``volumes`` and, where the file says it, ``pull``."""
 
     containers: dict[str, JSON]
     network: str
     pull: str | None = None
+    volumes: t.Mapping[str, JSON] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -70,7 +72,7 @@ def compose_set(name: str, source: ComposeSource, read: Read, network: str | Non
     unset = tuple(
         f"the Compose file names the variable {item}, which is not set: it is empty" for item in variables.unset
     )
-    return ComposeSet(found.containers, found.network, _pull(enabled), unset)
+    return ComposeSet(found.containers, found.network, _pull(enabled), named_volumes(model, found.containers), unset)
 
 
 def _model(loader: Loader, source: ComposeSource, variables: Variables) -> JSON:

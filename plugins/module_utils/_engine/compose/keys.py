@@ -286,9 +286,9 @@ _REST: dict[str, Answer] = {
     "volumes": Supported("named volumes of the set"),
     "volumes.*.driver": Refused("volumes are of the driver local", unless=("local", "default")),
     "volumes.*.driver_opts": Refused("container_set makes plain volumes; mount a directory of the VM instead"),
-    "volumes.*.external": Refused(_EXTERNAL, unless=("false",)),
+    "volumes.*.external": Supported("`volumes`: it is there already, and stays"),
     "volumes.*.labels": Refused("volumes carry the collection's labels only"),
-    "volumes.*.name": Refused("a volume is named after its set: take it out"),
+    "volumes.*.name": Supported("`volumes`: what the engine calls it"),
 }
 
 KEYS: dict[str, Answer] = {**_REST, **{f"services.*.{key}": answer for key, answer in SERVICE.items()}}

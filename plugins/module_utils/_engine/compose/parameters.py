@@ -17,6 +17,8 @@ from ..spec import SetSpec, parse
 from .compose_set import ComposeSource, compose_set
 from .services import KEY_OF_OPTION
 
+# What a Compose file says itself.
+_ONLY_CONTAINERS = ("volumes",)
 _ONLY_BESIDE = ("compose_environment", "compose_env_files", "compose_profiles")
 
 
@@ -30,6 +32,9 @@ def parse_task(parameters: t.Mapping[str, t.Any]) -> SetSpec:
         return parse({**parameters, "containers": with_environment_files(parameters["containers"], read_text)})
     if parameters["state"] != "present":
         return parse({**parameters, "containers": None})
+    for option in _ONLY_CONTAINERS:
+        if parameters.get(option):
+            raise OptionError(option, parameters[option], "it goes with containers; the Compose file says it itself")
     source = ComposeSource(
         files=tuple(os.path.abspath(path) for path in files or ()),
         inline=inline,
@@ -42,6 +47,7 @@ def parse_task(parameters: t.Mapping[str, t.Any]) -> SetSpec:
         **parameters,
         "containers": found.containers,
         "network": found.network,
+        "volumes": found.volumes,
         "pull": parameters["pull"] or found.pull,
     }
     try:

@@ -15,7 +15,10 @@ from ..._errors import OptionError
 from .. import parsers
 from ..files import permissions
 from ..mounts import ENGINE_SOCKETS, VOLUME_NAME, container_path, parse_mount
+from ..named_volumes import parse_volumes as parse_named
 from ..quantities import parse_size
+
+JSON = dict[str, t.Any]
 
 # What Docker Desktop once made of a bind mount; Linux knows one consistency.
 _CONSISTENCIES = frozenset({"consistent", "cached", "delegated"})
@@ -46,6 +49,21 @@ def volumes(path: str, service: str, value: list[t.Any], declared: t.Collection[
         if mount.is_volume and source not in declared and given:
             raise OptionError(option, source, "declare it under volumes at the top of the file")
         found.volumes.append(text)
+    return found
+
+
+def named_volumes(model: JSON, containers: t.Mapping[str, JSON]) -> dict[str, JSON]:
+    """What the top of the file says of the volumes that containers mount, as the option ``volumes``: another name, or that they are there already."""
+    mounted = {text.split(":")[0] for container in containers.values() for text in container.get("volumes", [])}
+    found: dict[str, JSON] = {}
+    for volume, setting in (model.get("volumes") or {}).items():
+        option, given = f"volumes.{volume}", setting or {}
+        external = parsers.boolean(f"{option}.external", given.get("external") or False)
+        own = {key: given[key] for key in ("name",) if given.get(key) is not None}
+        entry = {**own, **({"external": True} if external else {})}
+        if entry and volume in mounted:
+            parse_named("volumes", {volume: entry})
+            found[volume] = entry
     return found
 
 

@@ -328,6 +328,13 @@ DOCUMENTS: dict[str, tuple[dict[str, t.Any], dict[str, t.Any]]] = {
         {"services": {"a": {"image": "b", "volumes": ["v:/v"]}}, "volumes": {"v": None}},
         {"a": {"image": "b", "restart": "no", "volumes": ["v:/v"]}},
     ),
+    **{
+        f"volumes.*.{key}": (
+            {"services": {"a": {"image": "b", "volumes": ["data:/v"]}}, "volumes": {"data": {key: value}}},
+            {"a": {"image": "b", "restart": "no", "volumes": ["data:/v"]}},
+        )
+        for key, value in (("external", True), ("name", "pgdata"))
+    },
     "include": (
         {"include": ["other.yaml"]},
         {"app": {"image": "other", "restart": "no"}, "second": {"image": "second", "restart": "no"}},
