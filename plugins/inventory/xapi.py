@@ -16,6 +16,8 @@ description:
   - Reads virtual machines straight from XAPI, of one pool or of several at the same time, in the same few calls however many there are.
   - A VM's facts are in the host variable C(xapi_vm), with the keys of RV(hardshell.xen.vm_info#module:vms); C(xapi_pool) names its pool,
     C(ansible_host) is the address that O(ansible_host) chooses, and C(vm_ssh_host_key) the public SSH host key that M(hardshell.xen.vm) made for it.
+  - What M(hardshell.xen.container_publish), or xscontainer, has published of a VM's containers is in C(xapi_containers), with the keys of
+    RV(hardshell.xen.container_publish#module:published.containers). What cannot be read of it is a warning.
   - Needs a file whose name ends in C(xapi.yml), C(xapi.yaml), C(xen.yml) or C(xen.yaml). Its connection options and filters may be templates.
   - A pool that cannot be read is a warning, and the others are still there; with O(strict=true), and where no pool can be read, it is an error.
   - Of several VMs that would have the same name, one that carries our mark keeps it, and the others get the first digits of their UUID added.
@@ -132,6 +134,20 @@ options:
     suboptions:
       network: {description: "The address is in this network, such as V(10.1.0.0/16).", type: str}
       nic: {description: The address is on the interface of this name., type: str}
+  container_hosts:
+    description:
+      - Make each running container that is published an inventory host too, named after its VM and itself such as C(acme-shop_web), with its facts in
+        C(xapi_container) and its VM's inventory host in C(xapi_container_vm).
+      - It is reached over the connection to its VM, with C(docker exec) in place of C(sudo), by C(ansible_become) and its method, executable, flags and
+        user. So C(ansible.builtin.raw) works in every container that has a shell. With C(ansible_pipelining), which is set too, and
+        C(ansible_python_interpreter) modules work where there is Python, but for those that copy files, which would be in the VM.
+        The VM's user must be allowed to use the engine.
+      - Who has the collection community.docker can set C(ansible_connection=community.docker.docker) for the group instead, with C(ansible_become=false),
+        C(ansible_host) as C(xapi_container.id) and C(ansible_docker_extra_args) as C(-H=ssh://USER@ADDRESS).
+      - Such hosts are in the group C(containers), and in groups such as C(container_vm_acme_shop), C(container_image_shop_web_1_4) and
+        C(container_tenant_acme), and in no group of their VM. O(compose), O(groups) and O(keyed_groups) are not applied to them.
+    type: bool
+    default: false
 requirements:
   - XenAPI (Python package)
 """
@@ -171,6 +187,11 @@ cache: true
 cache_plugin: ansible.builtin.jsonfile
 cache_connection: ~/.cache/hardshell-inventory
 cache_timeout: 300
+
+---
+# containers.xapi.yml: the containers too; ansible containers -i containers.xapi.yml -m ansible.builtin.raw -a "ps"
+plugin: hardshell.xen.xapi
+container_hosts: true
 """
 
 import json
@@ -183,6 +204,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 from ..module_utils._errors import HardshellError
 from ..module_utils._pool.connection import connection_arguments
 from ..module_utils._pool.vm_filter import VmFilter, vm_filter
+from ..plugin_utils._inventory_containers import container_hosts
 from ..plugin_utils._inventory_hosts import Host, PoolVms, address_rules, hosts_of
 from ..plugin_utils._inventory_pools import PoolSource, pool_sources, read_pools
 
@@ -213,6 +235,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         )
         for host in found.hosts:
             self._add(host)
+            self._construct(host)
+        if self.get_option("container_hosts"):
+            for host in container_hosts(found.hosts):
+                self._add(host)
         for outer, inner in found.nested:
             self.inventory.add_group(outer)
             self.inventory.add_child(outer, inner)
@@ -255,6 +281,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for group in host.groups:
             self.inventory.add_group(group)
             self.inventory.add_child(group, host.name)
+
+    def _construct(self, host: Host) -> None:
         strict = self.get_option("strict")
         self._set_composite_vars(self.get_option("compose"), host.variables, host.name, strict=strict)
         self._add_host_to_composed_groups(self.get_option("groups"), host.variables, host.name, strict=strict)

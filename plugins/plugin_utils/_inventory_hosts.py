@@ -22,7 +22,7 @@ Facts = dict[str, t.Any]
 
 @dataclass(frozen=True)
 class PoolVms:
-    """What one pool told: its name in this inventory, and the facts of its VMs."""
+    """What one pool told: its name in this inventory, and the facts of its VMs with their ``containers``."""
 
     name: str
     vms: tuple[Facts, ...]
@@ -108,7 +108,8 @@ def _claim(pool: str, facts: Facts, named_by: t.Sequence[str]) -> Claim:
 
 
 def _variables(pool: str, facts: Facts, rules: t.Sequence[WaitSpec]) -> dict[str, t.Any]:
-    variables: dict[str, t.Any] = {"xapi_vm": facts, "xapi_pool": pool}
+    own = {name: value for name, value in facts.items() if name != "containers"}
+    variables: dict[str, t.Any] = {"xapi_vm": own, "xapi_containers": facts["containers"], "xapi_pool": pool}
     address = chosen_address(facts, rules)
     if address:
         variables["ansible_host"] = address

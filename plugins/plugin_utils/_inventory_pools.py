@@ -18,9 +18,10 @@ from ansible.module_utils.common.arg_spec import ModuleArgumentSpecValidator
 
 from ..module_utils._errors import HardshellError, OptionError
 from ..module_utils._pool.connection import ConnectionOptions, connection_arguments, connection_options
-from ..module_utils._pool.fleet_observe import read_fleet
+from ..module_utils._pool.fleet_observe import FleetVm, read_fleet
 from ..module_utils._pool.session import Session
 from ..module_utils._pool.vm_filter import VmFilter
+from ..module_utils._tenancy.published import read_published
 
 AT_ONCE = 8
 
@@ -40,7 +41,7 @@ class PoolSource:
 
 @dataclass
 class Answer:
-    """What a pool told, or ``problem`` where it could not be read."""
+    """What a pool told, or ``problem`` where it could not be read. A VM has its facts, and in ``containers`` what is published of it."""
 
     vms: list[dict[str, t.Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -88,7 +89,15 @@ def _read_pool(source: PoolSource, wanted: VmFilter) -> Answer:
     answer = Answer()
     try:
         with Session(source.connection, answer.warnings.append) as session:
-            answer.vms = [each.facts() for each in read_fleet(session, wanted)]
+            answer.vms = [_told(each, answer) for each in read_fleet(session, wanted)]
     except HardshellError as error:
         answer.problem = f"the pool {source.name!r} could not be read: {error.message}"
     return answer
+
+
+def _told(each: FleetVm, answer: Answer) -> dict[str, t.Any]:
+    """The facts of a VM, with the containers that are published of it."""
+    published = read_published(each.other_config, str(each.vm.uuid))
+    if published.problem:
+        answer.warnings.append(f"the containers of {each.vm.name!r} are left out: {published.problem}")
+    return {**each.facts(), "containers": list(published.containers)}

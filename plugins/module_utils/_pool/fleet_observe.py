@@ -27,17 +27,17 @@ NOBODY = marks.Owner("", "")
 
 @dataclass(frozen=True)
 class FleetVm:
-    """A VM with what is told of it among many."""
+    """A VM with what is told of it among many. ``other_config`` is all of it, whoever wrote it."""
 
     vm: Vm
     snapshots: tuple[Snapshot, ...]
-    marks: t.Mapping[str, str]
+    other_config: t.Mapping[str, str]
 
     def facts(self) -> dict[str, t.Any]:
         return {
             **self.vm.facts(),
             "snapshots": [snapshot.facts() for snapshot in self.snapshots],
-            "marks": dict(self.marks),
+            "marks": {key: text for key, text in self.other_config.items() if key.startswith(marks.PREFIX)},
         }
 
 
@@ -85,7 +85,7 @@ def _fleet(records: Records, seen: t.Mapping[str, Records], vdis: Records, snaps
         yield FleetVm(
             vm=reader.vm(ref, record, vbds, vifs, metrics, ()),
             snapshots=snapshots_of(_picked(snapshots, record["snapshots"])),
-            marks={key: text for key, text in record["other_config"].items() if key.startswith(marks.PREFIX)},
+            other_config=record["other_config"],
         )
 
 

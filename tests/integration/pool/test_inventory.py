@@ -124,6 +124,31 @@ def test_hosts_groups_variables_and_calls(controller_pool: Pool, shop: dict[str,
     assert pool.lab.password not in json.dumps(listed)
 
 
+def test_containers_that_are_published(controller_pool: Pool, tmp_path: Path) -> None:
+    pool = controller_pool
+    make(pool, "shop")
+    make(pool, "wiki")
+    make(pool, "bare")
+    written = "<docker_ps><item><entry><id>6a4bb9e65abc</id><names>front</names><status>Up</status><image>nginx</image></entry></item></docker_ps>"
+    pool.call("VM.add_to_other_config", pool.ref("VM", "shop"), "docker_ps", written)
+    pool.call("VM.add_to_other_config", pool.ref("VM", "wiki"), "docker_ps", written[:50])
+    pool.lab.reset_calls()
+    source = Source(
+        tmp_path, **pool.connection(), container_hosts=True, strict=True, compose={"tenant_name": "xapi_vm.tenant"}
+    )
+    listed = source.run()
+    assert pool.calls() == CALLS
+    assert source.said.count("[WARNING]") == 1
+    assert "the containers of 'wiki' are left out: docker_ps cannot be read" in source.said
+    assert members(listed)["containers"] == ["shop_front"]
+    assert members(listed)["tenant_acme"] == ["bare", "shop", "wiki"]
+    variables = listed["_meta"]["hostvars"]
+    assert [each["name"] for each in variables["shop"]["xapi_containers"]] == ["front"]
+    assert (variables["wiki"]["xapi_containers"], variables["bare"]["xapi_containers"]) == ([], [])
+    assert variables["shop_front"]["xapi_container"]["image"] == "nginx"
+    assert "tenant_name" not in variables["shop_front"]
+
+
 def test_several_pools_and_one_that_is_down(controller_pool: Pool, second_lab: Lab, tmp_path: Path) -> None:
     pool, first_lab = controller_pool, controller_pool.lab
     original = make(pool, "web")

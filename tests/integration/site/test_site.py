@@ -22,6 +22,9 @@ def test_tenants_converge_and_a_second_run_changes_nothing(vms: Fleet) -> None:
         with urllib.request.urlopen(f"http://{vms.address(name)}:8080/hello", timeout=10) as answer:
             assert answer.read() == b"hello"
         assert vms.published(name) == {f"{name}_web": "Up", f"{name}_store": "Up"}
+    assert vms.in_containers("cat /etc/hello") == {
+        f"{name}_{member}": "hello" for name in vms.names for member in ("web", "store")
+    }
     again, output = vms.play("site")
     assert set(again.values()) == {0}, output
     stopped, output = vms.play("site", "--limit", vms.names[0], "-e", "vm_state=halted")

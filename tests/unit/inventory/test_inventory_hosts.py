@@ -36,6 +36,7 @@ def vm(**changed: t.Any) -> dict[str, t.Any]:
             {"name": "back", "addresses": ["10.0.0.5", "fe80::1"]},
             {"name": "front", "addresses": ["192.0.2.5", "2001:db8::5"]},
         ],
+        "containers": [],
         **changed,
     }
 
@@ -73,6 +74,7 @@ def test_a_host_has_its_groups_and_variables() -> None:
     assert host.variables["ansible_host"] == "10.0.0.5"
     assert host.variables["vm_ssh_host_key"] == "ssh-ed25519 A"
     assert host.variables["xapi_vm"]["name"] == "shop"
+    assert "containers" not in host.variables["xapi_vm"]
 
 
 def test_what_a_vm_lacks_makes_no_group() -> None:
@@ -80,7 +82,7 @@ def test_what_a_vm_lacks_makes_no_group() -> None:
     (host,) = hosts_of([PoolVms("p", (bare,))], named_by=["inventory_host", "name"], grouped_by=EVERY, rules=()).hosts
     assert host.name == "shop"
     assert host.groups == ("state_halted", "pool_p")
-    assert host.variables.keys() == {"xapi_vm", "xapi_pool"}
+    assert host.variables.keys() == {"xapi_vm", "xapi_containers", "xapi_pool"}
 
 
 def test_only_the_groups_asked_for() -> None:
