@@ -26,7 +26,9 @@ pytestmark = pytest.mark.skipif(not DATAMODEL, reason="XAPI_DATAMODEL names no f
 
 CALL_TIMEOUT = 60
 """Seconds that the answer to one call may take."""
-ENDS_THE_SESSION = {"session.logout", "session.local_logout"}
+ENDS_THE_SESSION = {
+    "session.logout", "session.local_logout", "host.restart_agent", "host.reboot", "host.shutdown",
+}  # fmt: skip
 _PLAIN: dict[str, Any] = {
     "string": "x", "int": "1", "bool": False, "float": 0.1, "datetime": "20240131T09:05:07Z", "void": "",
 }  # fmt: skip

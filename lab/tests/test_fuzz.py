@@ -34,7 +34,9 @@ CLIENTS = 3
 PATIENCE = 1.0
 """Seconds that a client waits for an answer: some calls are meant to block."""
 STATUSES = {100, 200, 302, 400, 401, 403, 404, 408, 411, 413, 414, 431, 500, 501, 505}
-ENDS_THE_SESSION = {"session.logout", "session.local_logout"}
+ENDS_THE_SESSION = {
+    "session.logout", "session.local_logout", "host.restart_agent", "host.reboot", "host.shutdown",
+}  # fmt: skip
 TEXTS = ["", "x", "OpaqueRef:NULL", "OpaqueRef:", "0", "-1", "9" * 30, "1e3", "\U0001f600", "\u202e", "a" * 5000, "<&>\"'",
          "]]>", "%s%n", "../../etc/passwd", "true", "xvda", "autodetect", "20240131T09:05:07Z", "99999999T99:99:99Z",
          "<provision><disk", "\ud800", "\x00", "\x1b[0m", "127.0.0.1", "::1", "aa:bb:cc:dd:ee:ff"]  # fmt: skip

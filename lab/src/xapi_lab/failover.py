@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 FUSE = 0.2
 """Seconds from the answer to a call that ends XAPI to its end (xapi_fuse.ml)."""
+GUEST_SECONDS = 10.0
+"""How long a host that is shut down waits for its guests."""
+BOOT_SECONDS = 1.0
+"""How long a host that restarts is away."""
 
 
 class FailoverError(Exception):
@@ -157,6 +161,27 @@ def declare_dead(lab: Lab, host: str) -> list[str]:
     return vms
 
 
+async def shut_down_after_answer(lab: Lab, host: str, *, restart: bool) -> None:
+    """Shut a host down with its guests once the call that asked for it has its answer; `restart`: and boot it."""
+    await asyncio.sleep(FUSE)
+    for vm in placement.user_vms(lab.database, host):
+        uuid = lab.database.get("VM", vm, "uuid")
+        try:
+            if not await lab.machines.shutdown(uuid, GUEST_SECONDS):
+                await lab.machines.kill(uuid)
+        except MachineError as error:
+            _LOG.warning("a machine of a host that was shut down did not end: %s", error)
+        guests.set_halted(lab, vm)
+    if len(lab.members.up()) > 1:
+        await lose(lab, host)
+        if restart:
+            await asyncio.sleep(BOOT_SECONDS)
+            await bring_back(lab, host)
+    else:
+        lab.database.set("host", host, "enabled", True)
+        await restart_xapi(lab, BOOT_SECONDS)
+
+
 # --- the coordinator
 
 
@@ -169,6 +194,11 @@ def make_coordinator(lab: Lab, host: str, *, everywhere: bool) -> None:
     lab.database.set("pool", members.pool, "master", host)
     members.follow_coordinator(list(members.stranded) if everywhere else [host])
     _begin_anew(lab)
+
+
+async def restart_xapi_after_answer(lab: Lab) -> None:
+    await asyncio.sleep(FUSE)
+    await restart_xapi(lab)
 
 
 async def restart_xapi(lab: Lab, downtime: float = 0.0) -> None:

@@ -200,6 +200,9 @@ class NoStorage:
             yield block[: min(left, len(block))]
             left -= len(block)
 
+    def disks(self, sr_path: Path) -> dict[str, int]:
+        return {uuid: self._sizes[uuid] for uuid, path in self._srs.items() if path == sr_path}
+
     def path(self, uuid: str, sr_path: Path) -> Path:
         return sr_path / uuid
 

@@ -17,12 +17,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CA_FILE = "ca.pem"
+CERTIFICATE = "server.pem"
+"""Name of the file with the certificate of the hosts, under the state directory."""
 _VALID_DAYS = 3650
 
 
 def server_context(state_dir: Path, addresses: Sequence[str]) -> ssl.SSLContext:
     """A server's TLS context; makes CA, key and certificate for `addresses` under `state_dir` when they are not there."""
-    certificate, key = state_dir / "server.pem", state_dir / "server.key"
+    certificate, key = state_dir / CERTIFICATE, state_dir / "server.key"
     if not certificate.exists() or not key.exists() or not (state_dir / CA_FILE).exists():
         _make(state_dir, certificate, key, addresses)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -33,7 +35,7 @@ def server_context(state_dir: Path, addresses: Sequence[str]) -> ssl.SSLContext:
 
 def fingerprint(state_dir: Path) -> str:
     """SHA-256 of the server's certificate, in pairs of hex digits with colons."""
-    certificate = x509.load_pem_x509_certificates((state_dir / "server.pem").read_bytes())[0]
+    certificate = x509.load_pem_x509_certificates((state_dir / CERTIFICATE).read_bytes())[0]
     return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
 
 

@@ -284,3 +284,31 @@ def test_an_appliance_names_the_vms_that_it_could_not_start(api: Api, hosts: dic
     assert api("VM.get_power_state", good) == "Running"
     api("VM_appliance.hard_shutdown", appliance)
     assert api("VM.get_power_state", good) == "Halted"
+
+
+def test_a_host_is_restarted_shut_down_and_switched_on(lab: Lab, api: Api, hosts: dict[str, str]) -> None:
+    vm, host = _running(api, "there", hosts["two"]), hosts["two"]
+    assert _error(api, "host.reboot", host) == ["HOST_NOT_DISABLED"]
+    api("host.disable", host)
+    api("host.reboot", host)
+    api.wait(lambda: api("VM.get_power_state", vm) == "Halted")
+    api.wait(lambda: api("host.get_enabled", host) and _live(api, host))
+    api("VM.start_on", vm, host, False, False)
+    api("host.disable", host)
+    api("host.shutdown", host)
+    api.wait(lambda: not _live(api, host))
+    assert api("VM.get_power_state", vm) == "Halted"
+    refusal = ["XENAPI_PLUGIN_FAILURE", "main", "HOST_POWER_ON_NOT_CONFIGURED", ""]
+    assert _error(api, "host.power_on", host) == refusal
+    api("host.set_power_on_mode", host, "IPMI", {})
+    api("host.power_on", host)
+    assert api("host.get_enabled", host)
+    api("VM.start_on", vm, host, False, False)
+
+
+def test_the_agent_of_the_coordinator_is_restarted(lab: Lab, api: Api, hosts: dict[str, str]) -> None:
+    vm = _running(api, "stays", hosts["one"])
+    api("host.restart_agent", hosts["one"])
+    with pytest.raises((Failure, OSError, http.client.HTTPException)):
+        api("event.from", ["pool"], api("event.from", ["pool"], "", 0.0)["token"], 10.0)
+    assert Api(lab)("VM.get_power_state", vm) == "Running"

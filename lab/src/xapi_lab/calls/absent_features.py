@@ -60,6 +60,26 @@ async def assert_agile(context: Context, vm_ref: str) -> None:
             raise XapiError("HA_CONSTRAINT_VIOLATION_SR_NOT_SHARED", db.get("VDI", vdi, "SR"))
 
 
+@call("VM.send_sysrq", "VM.send_trigger", "VM.add_to_VCPUs_params_live", "VM.query_services")
+async def not_in_xapi_either(context: Context, vm_ref: str, *arguments: Any) -> None:
+    raise XapiError("NOT_IMPLEMENTED", context.name.partition(".")[2])
+
+
+@call("VM.call_host_plugin")
+async def call_host_plugin(context: Context, vm_ref: str, plugin: str, function: str, args: dict[str, str]) -> None:
+    raise XapiError("XENAPI_MISSING_PLUGIN", plugin)
+
+
+@call("host.has_extension", "pool.has_extension")
+async def has_extension(context: Context, ref: str, name: str) -> bool:
+    return False
+
+
+@call("VM.get_cooperative")
+async def get_cooperative(context: Context, vm_ref: str) -> bool:
+    return True
+
+
 @call("session.change_password")
 async def change_password(context: Context, old: str, new: str) -> None:
     if new != context.lab.password:

@@ -122,10 +122,3 @@ def _check_gone(context: Context, host: str) -> None:
 @call("host.set_power_on_mode")
 async def set_power_on_mode(context: Context, host: str, mode: str, config: dict[str, str]) -> None:
     context.db.update("host", host, power_on_mode=mode, power_on_config=config)
-
-
-@call("host.reboot", "host.shutdown")
-async def reboot(context: Context, host: str) -> None:
-    if context.db.get("host", host, "enabled"):
-        raise XapiError("HOST_NOT_DISABLED")
-    raise XapiError("NOT_IMPLEMENTED", context.name)

@@ -1,24 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: hardshell.xen contributors
-"""Pool, hosts, SRs, PBDs and networks."""
+"""Pool, hosts and networks."""
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
 from xapi_lab import memory
-from xapi_lab.bootstrap import SR_TYPES, make_sr
 from xapi_lab.calls import generic
 from xapi_lab.calls.registry import Context, call
-from xapi_lab.calls.vdi import measure, measure_sr
-from xapi_lab.config import GIB, SrShape
 from xapi_lab.database import Record
 from xapi_lab.errors import XapiError
+from xapi_lab.tls import CERTIFICATE
 from xapi_lab.values import DateTime, now
-
-_SR_CAPACITY = 100 * GIB
-
 
 # --- networks
 
@@ -84,7 +80,7 @@ async def create_vlan_from_pif(context: Context, pif: str, network: str, tag: in
     context.db.row("network", network)
     device = context.db.get("PIF", pif, "device")
     pifs = [ref for ref, record in context.db.records("PIF") if record["device"] == device and record["VLAN"] == -1]
-    return [context.db.get("VLAN", _create_vlan(context, ref, tag, network), "untagged_PIF") for ref in pifs]
+    return [context.db.get("VLAN", create_vlan_on(context, ref, tag, network), "untagged_PIF") for ref in pifs]
 
 
 @call("pool.create_VLAN")
@@ -98,10 +94,11 @@ async def create_vlan(context: Context, device: str, network: str, tag: int) -> 
 @call("VLAN.create")
 async def vlan_create(context: Context, pif: str, tag: int, network: str) -> str:
     context.db.row("network", network)
-    return _create_vlan(context, pif, tag, network)
+    return create_vlan_on(context, pif, tag, network)
 
 
-def _create_vlan(context: Context, pif: str, tag: int, network: str) -> str:
+def create_vlan_on(context: Context, pif: str, tag: int, network: str) -> str:
+    """A VLAN on a PIF."""
     db = context.db
     if not 0 <= tag <= 4094:
         raise XapiError("VLAN_TAG_INVALID", tag)
@@ -129,118 +126,6 @@ async def vlan_destroy(context: Context, vlan: str) -> None:
     if context.db.exists("PIF", untagged):
         context.db.destroy("PIF", untagged)
     context.db.destroy("VLAN", vlan)
-
-
-@call("PIF.destroy")
-async def pif_destroy(context: Context, pif: str) -> None:
-    if context.db.get("PIF", pif, "VLAN") < 0:
-        raise XapiError("PIF_IS_PHYSICAL")
-    await vlan_destroy(context, context.db.get("PIF", pif, "VLAN_master_of"))
-
-
-@call("PIF.forget")
-async def pif_forget(context: Context, pif: str) -> None:
-    if context.db.get("PIF", pif, "management"):
-        raise XapiError("PIF_IS_MANAGEMENT_INTERFACE", pif)
-    context.db.destroy("PIF", pif)
-
-
-@call("PIF.plug")
-async def pif_plug(context: Context, pif: str) -> None:
-    context.db.set("PIF", pif, "currently_attached", True)
-
-
-@call("PIF.unplug")
-async def pif_unplug(context: Context, pif: str) -> None:
-    if context.db.get("PIF", pif, "management"):
-        raise XapiError("PIF_IS_MANAGEMENT_INTERFACE", pif)
-    context.db.set("PIF", pif, "currently_attached", False)
-
-
-# --- SRs
-
-
-@call("SR.get_supported_types")
-async def sr_get_supported_types(context: Context) -> list[str]:
-    return sorted(SR_TYPES)
-
-
-@call("SR.create")
-async def sr_create(
-    context: Context, host: str, device_config: dict[str, str], physical_size: int, name_label: str,
-    name_description: str, type_: str, content_type: str, shared: bool, sm_config: dict[str, str] | None = None,
-) -> str:  # fmt: skip
-    if type_ not in SR_TYPES:
-        raise XapiError("SR_UNKNOWN_DRIVER", type_)
-    shape = SrShape(name_label, type_, content_type or "user", physical_size or _SR_CAPACITY, shared)
-    sr = make_sr(context.db, shape, context.db.refs("host") if shared else [host])
-    context.db.update("SR", sr, name_description=name_description, sm_config=sm_config or {})
-    for pbd in context.db.get("SR", sr, "PBDs"):
-        context.db.set("PBD", pbd, "device_config", dict(device_config))
-    return sr
-
-
-def _check_unplugged(context: Context, sr: str) -> None:
-    if any(context.db.get("PBD", pbd, "currently_attached") for pbd in context.db.get("SR", sr, "PBDs")):
-        raise XapiError("SR_HAS_PBD", sr)
-
-
-@call("SR.forget")
-async def sr_forget(context: Context, sr: str) -> None:
-    _check_unplugged(context, sr)
-    _remove_sr(context, sr)
-
-
-@call("SR.destroy")
-async def sr_destroy(context: Context, sr: str) -> None:
-    _check_unplugged(context, sr)
-    if any(context.db.get("VDI", vdi, "managed") for vdi in context.db.get("SR", sr, "VDIs")):
-        raise XapiError("SR_NOT_EMPTY")
-    _remove_sr(context, sr)
-
-
-def _remove_sr(context: Context, sr: str) -> None:
-    for vdi in list(context.db.get("SR", sr, "VDIs")):
-        for vbd in list(context.db.get("VDI", vdi, "VBDs")):
-            context.db.destroy("VBD", vbd)
-        context.db.destroy("VDI", vdi)
-    for pbd in list(context.db.get("SR", sr, "PBDs")):
-        context.db.destroy("PBD", pbd)
-    context.db.destroy("SR", sr)
-
-
-@call("SR.scan", "SR.update")
-async def sr_scan(context: Context, sr: str) -> None:
-    for vdi in list(context.db.get("SR", sr, "VDIs")):
-        await measure(context, vdi)
-    await measure_sr(context, sr)
-
-
-@call("SR.set_physical_size")
-async def sr_set_physical_size(context: Context, sr: str, value: int) -> None:
-    raise XapiError("PERMISSION_DENIED", "")
-
-
-@call("PBD.plug")
-async def pbd_plug(context: Context, pbd: str) -> None:
-    context.db.set("PBD", pbd, "currently_attached", True)
-
-
-@call("PBD.unplug")
-async def pbd_unplug(context: Context, pbd: str) -> None:
-    sr = context.db.get("PBD", pbd, "SR")
-    for vdi in context.db.get("SR", sr, "VDIs"):
-        for vbd in context.db.get("VDI", vdi, "VBDs"):
-            if context.db.get("VBD", vbd, "currently_attached"):
-                raise XapiError("VDI_IN_USE", vdi, "unplug")
-    context.db.set("PBD", pbd, "currently_attached", False)
-
-
-@call("PBD.destroy")
-async def pbd_destroy(context: Context, pbd: str) -> None:
-    if context.db.get("PBD", pbd, "currently_attached"):
-        raise XapiError("OPERATION_NOT_ALLOWED", "PBD is currently attached")
-    context.db.destroy("PBD", pbd)
 
 
 # --- hosts
@@ -295,9 +180,36 @@ async def host_get_management_interface(context: Context, host: str) -> str:
     raise XapiError("HOST_HAS_NO_MANAGEMENT_IP")
 
 
-@call("SR.get_data_sources")
-async def no_data_sources(context: Context, ref: str) -> list[dict[str, Any]]:
-    return []
+@call("host.get_server_certificate")
+async def host_get_server_certificate(context: Context, host: str) -> str:
+    return (context.lab.state_dir / CERTIFICATE).read_text()
+
+
+@call("host.set_hostname_live")
+async def host_set_hostname_live(context: Context, host: str, hostname: str) -> None:
+    problem = _hostname_problem(hostname)
+    if problem:
+        raise XapiError("HOST_NAME_INVALID", problem)
+    db = context.db
+    db.set("host", host, "hostname", hostname)
+    if db.exists("VM", db.get("host", host, "control_domain")):
+        db.set("VM", db.get("host", host, "control_domain"), "name_label", f"Control domain on host: {hostname}")
+
+
+def _hostname_problem(hostname: str) -> str:
+    if not hostname:
+        return "hostname empty"
+    if len(hostname) > 255:
+        return "hostname is too long"
+    if not re.fullmatch(r"(?!-)[A-Za-z0-9.-]+(?<!-)", hostname):
+        return "hostname contains invalid characters"
+    return ""
+
+
+@call("host.syslog_reconfigure", "host.sync_data", "host.refresh_pack_info", "host.backup_rrds")
+async def host_needs_nothing(context: Context, host: str, *arguments: Any) -> None:
+    """What concerns files of a host's own, which the lab's hosts have none of."""
+    context.lab.members.check_reachable(host)
 
 
 @call("pool.get_license_state")

@@ -17,6 +17,14 @@ async def pool_migrate(context: Context, vm_ref: str, host: str, options: dict[s
     await move(context, vm_ref, host)
 
 
+@call("VM.restart_device_models")
+async def restart_device_models(context: Context, vm_ref: str) -> None:
+    vm = context.db.record("VM", vm_ref)
+    if vm["power_state"] != "Running":
+        raise XapiError("VM_BAD_POWER_STATE", vm_ref, "Running", vm["power_state"])
+    await move(context, vm_ref, vm["resident_on"])
+
+
 async def move(context: Context, vm_ref: str, host: str) -> None:
     """Move a running VM; a move to the host that it is on starts its machine's process anew, as XAPI's does."""
     db = context.db

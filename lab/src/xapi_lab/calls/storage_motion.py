@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from xapi_lab import guests, placement
-from xapi_lab.calls.infrastructure import pbd_plug
 from xapi_lab.calls.migration import announce_move, carry_over
 from xapi_lab.calls.registry import Context, call
+from xapi_lab.calls.sr import pbd_plug
 from xapi_lab.calls.vbd import change_medium
 from xapi_lab.calls.vdi import check_attached, check_space, copy_vdi, derived_vdi, destroy_vdi, measure, storage_failure
 from xapi_lab.calls.vm_power import move_suspend_image

@@ -145,15 +145,22 @@ async def introduce(
     file = context.lab.storage.path(location, context.lab.sr_path(sr))
     if context.db.find_uuid("VDI", location) is not None or not file.exists():
         raise XapiError("INTERNAL_ERROR", f"Storage_error ([S(Vdi_does_not_exist);S({location})])")
-    vdi = context.db.create(
-        "VDI",
-        {"uuid": location, "name_label": name_label, "name_description": name_description, "SR": sr, "type": type_,
-         "sharable": sharable, "read_only": read_only, "other_config": other_config, "location": location,
-         "xenstore_data": xenstore_data or {}, "sm_config": {"vdi_type": "vhd", **(sm_config or {})}, "managed": True,
-         "virtual_size": virtual_size(file)},
+    vdi = introduced_vdi(
+        context, location, sr,
+        {"name_label": name_label, "name_description": name_description, "type": type_, "sharable": sharable,
+         "read_only": read_only, "other_config": other_config, "xenstore_data": xenstore_data or {},
+         "sm_config": sm_config or {}, "virtual_size": virtual_size(file)},
     )  # fmt: skip
     await measure(context, vdi)
     return vdi
+
+
+def introduced_vdi(context: Context, uuid: str, sr: str, record: Record) -> str:
+    """A record for a disk that an SR has."""
+    sm_config = {"vdi_type": "vhd", **record.get("sm_config", {})}
+    return context.db.create(
+        "VDI", {**record, "uuid": uuid, "SR": sr, "location": uuid, "managed": True, "sm_config": sm_config}
+    )
 
 
 @call("VDI.resize")
@@ -236,6 +243,14 @@ async def copy(context: Context, vdi: str, sr: str = NULL, base_vdi: str = NULL,
         raise XapiError("NOT_IMPLEMENTED", "VDI.copy into an existing VDI")
     async with context.operation("VDI", vdi, "copy"):
         return await copy_vdi(context, vdi, sr)
+
+
+@call("VDI.get_nbd_info")
+async def get_nbd_info(context: Context, vdi: str) -> list[dict[str, Any]]:
+    """Nothing, as where no network has the purpose: the lab serves no disks over NBD."""
+    if context.db.get("VDI", vdi, "type") == "cbt_metadata":
+        raise XapiError("VDI_INCOMPATIBLE_TYPE", vdi, "cbt_metadata")
+    return []
 
 
 @call("VDI.update")

@@ -207,6 +207,9 @@ class Storage(Protocol):
     def read_extents(self, uuid: str, sr_path: Path, block: int) -> AsyncIterator[tuple[int, bytes]]:
         """Offset and content of the blocks that hold anything but zeros, in order; the last may be shorter."""
 
+    def disks(self, sr_path: Path) -> dict[str, int]:
+        """The disks that there are, by uuid, with their virtual sizes in bytes."""
+
     def path(self, uuid: str, sr_path: Path) -> Path:
         """Where the disk's file is, or would be."""
 

@@ -36,6 +36,10 @@ class QcowStorage:
         overlay = sr_path / f"{uuid}.qcow2"
         return overlay if overlay.exists() else sr_path / f"{uuid}.raw"
 
+    def disks(self, sr_path: Path) -> dict[str, int]:
+        files = {path.stem: path for suffix in ("raw", "qcow2") for path in sr_path.glob(f"*.{suffix}")}
+        return {uuid: virtual_size(path) for uuid, path in sorted(files.items()) if not uuid.startswith("base-")}
+
     def format(self, uuid: str, sr_path: Path) -> str:
         return self.path(uuid, sr_path).suffix[1:]
 
