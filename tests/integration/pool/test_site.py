@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from xapi_lab.testing import Lab
 
 if t.TYPE_CHECKING:
     from conftest import Pool
@@ -29,6 +30,29 @@ def site(folder: Path) -> dict[str, int]:
     run = subprocess.run([*command, "hardshell.xen.site"], capture_output=True, text=True, check=False, cwd=folder)
     assert run.returncode == 0, run.stdout + run.stderr
     return {name: int(count) for name, count in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", run.stdout, re.M)}
+
+
+def test_one_login_for_each_pool_of_the_inventory(tmp_path: Path) -> None:
+    with Lab(backend="none") as left, Lab(backend="none") as right:
+        pools = {"left": left, "right": right}
+        hosts = {
+            f"{name}-{vm}": {
+                "xapi_host": lab.url,
+                "xapi_password": lab.password,
+                "xapi_ca_path": str(lab.ca_path),
+                "vm_state": "halted",
+            }
+            for name, lab in pools.items()
+            for vm in ("one", "two")
+        }
+        variables = {"tenant_name": "acme", "vm_template": "Debian Bookworm 12"}
+        (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"vars": variables, "hosts": hosts}}))
+        assert site(tmp_path).keys() == hosts.keys()
+        for name, lab in pools.items():
+            assert lab.calls()["session.login_with_password"] == lab.calls()["session.logout"] == 1
+            made = {record["name_label"] for record in lab.records("VM").values() if record["is_a_template"] is False}
+            assert {f"{name}-one", f"{name}-two"} <= made
+        assert site(tmp_path) == dict.fromkeys(hosts, 0)
 
 
 @pytest.mark.bench
