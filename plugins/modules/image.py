@@ -49,8 +49,8 @@ options:
   format:
     description:
       - Format of the file. V(auto) looks at its first bytes. V(qcow2) is converted with C(qemu-img), which must be there then.
-      - Of an V(xva), as C(xe vm-export) writes it, the disk is taken, which must be its only one. The template around it is that of this module's options:
-        the networks, addresses and settings of the VM in the archive do not come along.
+      - Of an V(xva), as C(xe vm-export) writes it, the disk is taken, which must be its only one. The template around it is that of this module's options,
+        and networks, addresses and settings of the VM in the archive do not come along.
       - With O(state=exported), what O(path) is to be; V(auto) goes by the end of its name. V(raw) and V(vhd) are the disk, V(xva) is the template with it,
         which C(xe vm-import) and other tools of the pool read.
     type: str
@@ -113,8 +113,8 @@ options:
     description:
       - Whether the template should be there. V(absent) removes a template that this module made with its disk, all of its versions, and what
         interrupted uploads left.
-      - V(exported) writes the image, or one O(version) of it, to O(path). Beside it stands C(PATH.exported.json), which tells what the file was made of:
-        a file that is of this image already is left alone, one of another version, or that somebody wrote into since, is written anew, and one without
+      - V(exported) writes the image, or one O(version) of it, to O(path). Beside it stands C(PATH.exported.json), which tells what the file was made of.
+        A file that is of this image already is left alone. One of another version, or that somebody wrote into since, is written anew. One without
         it is refused, since this module did not write it.
     type: str
     choices: [present, absent, exported]

@@ -114,8 +114,7 @@ def _metadata(archive: tarfile.TarFile) -> dict[str, t.Any]:
     value = value[value.index("<value") :]
     parser.feed(f"<params><param>{value}</param></params>")
     parser.close()
-    metadata: dict[str, t.Any] = unmarshaller.close()[0]
-    return metadata
+    return t.cast("dict[str, t.Any]", unmarshaller.close()[0])
 
 
 def _disks(metadata: t.Mapping[str, t.Any]) -> list[XvaDisk]:
