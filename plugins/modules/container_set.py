@@ -58,7 +58,12 @@ options:
       - C(links) is a list of members that this one may reach, as C(db) or, under another name for this consumer alone, C(db:database).
         A link gives name resolution and permission to talk, and its provider is started, and healthy, first. Cycles are refused.
       - C(networks), with O(network=declared), is a list of the networks that this member is in, or a mapping of them to lists of further names that it
-        has there.
+        has there, or to C(aliases) and C(mac_address).
+      - C(mac_address) is the address of the member's own network; with O(network=declared) it stands at one of several networks. The engine keeps one
+        address of a container, in the network that it is made in.
+      - C(pull) is as O(pull), for this member's image. When members differ over one image, V(always) counts before V(missing), and V(missing) before V(never).
+      - C(annotations) is a mapping that the engine hands to the container's runtime. An engine before API 1.43 (Docker Engine 24) does not know it, and
+        the task is refused.
       - C(ports) is a list of published ports, as C(8080:80), C(127.0.0.1:53:53/udp), C(8000-8010:80-90).
       - C(volumes) is a list, as C(data:/data) for a named volume of the set, C(/srv/data:/data:ro) for a directory of the VM.
         The engine's own socket is refused unless C(engine_socket) is true.

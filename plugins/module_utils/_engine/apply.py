@@ -124,7 +124,11 @@ class Applier:
         own = wanted.attachments[wanted.network]
         body["Image"] = wanted.spec.image
         body["HostConfig"]["NetworkMode"] = wanted.network
-        endpoint = {"Aliases": sorted(own.aliases) if known else [], "Links": sorted(own.links)}
+        endpoint: JSON = {"Aliases": sorted(own.aliases) if known else [], "Links": sorted(own.links)}
+        if wanted.values["mac_address"]:
+            # Of the endpoint since API 1.44; before, of the container, for the network that it is made in.
+            place = endpoint if self.engine.api >= (1, 44) else body
+            place["MacAddress"] = wanted.values["mac_address"]
         body["NetworkingConfig"] = {"EndpointsConfig": {wanted.network: endpoint}}
         body.setdefault("Labels", {}).update(
             {

@@ -62,9 +62,10 @@ def plan_images(engine: Engine, spec: SetSpec, observed: Observed) -> list[Chang
     asked = {member.reference: member.image for member in spec.members.values() if member.reference not in archived}
     for reference, image in asked.items():
         present = observed.images.id_of(reference)
-        if present is not None and (spec.pull != "always" or reference.id):
+        policy = _policy(spec, reference)
+        if present is not None and (policy != "always" or reference.id):
             continue
-        if spec.pull == "never" or reference.id:
+        if policy == "never" or reference.id:
             raise HardshellError(
                 f"image: the engine does not hold {image}, and {'an id cannot be pulled' if reference.id else 'pull=never'}; "
                 "load it with images:, or name one that it holds"
@@ -87,6 +88,12 @@ def plan_images(engine: Engine, spec: SetSpec, observed: Observed) -> list[Chang
             )
         )
     return changes
+
+
+def _policy(spec: SetSpec, reference: Reference) -> str:
+    """When an image is pulled that several members may name: as the one says that asks for most."""
+    told = {member.pull or spec.pull for member in spec.members.values() if member.reference == reference}
+    return next(policy for policy in ("always", "missing", "never") if policy in told)
 
 
 def _is_same(engine: Engine, present: str, archive: Archive) -> bool:

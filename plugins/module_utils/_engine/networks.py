@@ -21,22 +21,48 @@ _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 Networks = t.Mapping[str, tuple[str, ...]]
 
 
-def parse_networks(option: str, value: t.Any) -> dict[str, tuple[str, ...]]:
-    """A list of names, or a mapping of names to aliases. Ordered by name, so that the order in which they are written does not matter."""
+class Joined(t.NamedTuple):
+    """What a member says of its networks. ``mac_address`` is that in ``mac_network``, both empty when the engine chooses it."""
+
+    networks: Networks
+    mac_network: str = ""
+    mac_address: str = ""
+
+
+def parse_networks(option: str, value: t.Any) -> Joined:
+    """A list of names, or a mapping of names to aliases, or to ``aliases`` and ``mac_address``.
+
+    Ordered by name, so that the order in which they are written does not matter.
+    """
     given = value if isinstance(value, t.Mapping) else dict.fromkeys(parsers.texts(option, value))
     found = {}
+    addresses: dict[str, str] = {}
     for name in sorted(given):
         path = f"{option}.{name}"
         if not isinstance(name, str) or not _NETWORK.fullmatch(name):
             raise OptionError(option, name, "name networks with letters, digits, dashes, dots and underscores")
-        aliases = parsers.sorted_texts(path, given[name] or [])
+        setting = given[name] or []
+        if isinstance(setting, t.Mapping):
+            keys = parsers.known_keys(path, setting, ("aliases", "mac_address"))
+            if keys.get("mac_address") is not None:
+                addresses[name] = parsers.mac_address(f"{path}.mac_address", keys["mac_address"])
+            setting = keys.get("aliases") or []
+        aliases = parsers.sorted_texts(path, setting)
         for alias in aliases:
             if not NAME.fullmatch(alias):
                 raise OptionError(path, alias, "write aliases of lower-case letters, digits and dashes")
         found[name] = aliases
     if not found:
         raise OptionError(option, value, "name at least one network")
-    return found
+    if len(addresses) > 1:
+        # POST /networks/{id}/connect keeps no address before API 1.54; what is made in a network has it there.
+        second = sorted(addresses)[1]
+        raise OptionError(
+            f"{option}.{second}.mac_address",
+            addresses[second],
+            "the engine keeps one address, in the network that a container is made in",
+        )
+    return Joined(found, *next(iter(addresses.items()), ("", "")))
 
 
 def check_names(members: t.Mapping[str, Networks]) -> None:

@@ -216,6 +216,15 @@ OPTIONS: tuple[Option, ...] = (
     _sorted("extra_hosts", "ExtraHosts", parsers.extra_hosts),
     _plain("dns", "Dns", parsers.texts, ()),
     _plain("dns_search", "DnsSearch", parsers.texts, ()),
+    # HostConfig.Annotations: API 1.43, Docker Engine 24.
+    Option(
+        "annotations",
+        lambda inspect: inspect["HostConfig"].get("Annotations") or {},
+        _host("Annotations"),
+        parsers.runtime_annotations,
+        {},
+    ),
+    Option("mac_address", reported.mac_address, requested.mac_address, parsers.mac_address, ""),
     Option("one_shot", reported.one_shot, requested.one_shot, parsers.boolean, False),
     Option("files", reported.files, requested.files, default={}, secret=True),
     Option("log", reported.log, requested.log, parsers.log, ENGINE_DEFAULT),

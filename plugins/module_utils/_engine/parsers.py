@@ -25,6 +25,7 @@ from .quantities import parse_duration, parse_size
 Parser = t.Callable[[str, t.Any], t.Any]
 
 _CAPABILITY = re.compile(r"[A-Z][A-Z0-9_]*")
+_MAC_ADDRESS = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 _SIGNAL = re.compile(r"SIG[A-Z][A-Z0-9+-]*")
 _HEALTH_KEYS = ("test", "interval", "timeout", "retries", "start_period", "start_interval")
 
@@ -124,6 +125,18 @@ def labels(option: str, value: t.Any) -> dict[str, str]:
         if key.startswith("hardshell."):
             raise OptionError(f"{option}.{key}", key, "labels that begin with hardshell. are the collection's own")
     return given
+
+
+def runtime_annotations(option: str, value: t.Any) -> dict[str, str]:
+    return {key: "" if item is None else text(f"{option}.{key}", item) for key, item in mapping(option, value).items()}
+
+
+def mac_address(option: str, value: t.Any) -> str:
+    """Of one station: the lowest bit of the first byte is that of a group. Lower-case, with colons."""
+    found = value.lower().replace("-", ":") if isinstance(value, str) else ""
+    if not _MAC_ADDRESS.fullmatch(found):
+        raise OptionError(option, value, 'write an address of one station in quotes, such as "02:42:ac:11:00:07"')
+    return found
 
 
 def directory(option: str, value: t.Any) -> str:

@@ -198,6 +198,10 @@ def _member_changes(
     differing = options.differences(wanted.values, current.options, current.asked)
     before, after = show.differences(current.options, wanted.values, differing)
     _add_identity(spec, wanted, current, before, after)
+    if wanted.values["mac_address"] and current.attachments.get(wanted.network) != wanted.attachments[wanted.network]:
+        # Connecting it anew would not keep the address.
+        before.setdefault("network", f"{wanted.network}, without its names")
+        after.setdefault("network", wanted.network)
     if current.foreign:
         before, after = {"owner": "not ours", **before}, {"owner": "adopted", **after}
     replace_for = [key for key in after if key not in differing]

@@ -48,6 +48,21 @@ def refuse_foreign(spec: SetSpec, observed: Observed) -> None:
             )
 
 
+# What an engine knows since a version of its API, and the release that has it. Source: Docker Engine API version history.
+_KNOWN_SINCE = {"annotations": ((1, 43), "24")}
+
+
+def refuse_unknown(spec: SetSpec, api: tuple[int, int]) -> None:
+    """Refuse an option that the engine does not know, and would pass over."""
+    for member in spec.members.values():
+        for option, (since, release) in _KNOWN_SINCE.items():
+            if api < since and member.asked.get(option):
+                raise HardshellError(
+                    f"containers.{member.name}.{option}: the engine speaks API {api[0]}.{api[1]}, and knows it since API {since[0]}.{since[1]} "
+                    f"(Docker Engine {release}); take it out, or bring the engine up to date"
+                )
+
+
 def refuse_taken_ports(spec: SetSpec, observed: Observed) -> None:
     """Refuse a port that a running container outside of the set has published."""
     adopted = {container.id for container in observed.containers if container.foreign}

@@ -55,6 +55,10 @@ def _check(name: str, container: str, member: MemberSpec, members: t.Container[s
         raise OptionError(
             option, container, "a replica is called so: give the member that has this name, or this member, another one"
         )
+    if member.asked.get("mac_address"):
+        raise OptionError(
+            f"containers.{name}.mac_address", member.asked["mac_address"], "several replicas cannot have one address"
+        )
     for port in member.asked.get("ports", ()):
         if port.host:
             raise OptionError(

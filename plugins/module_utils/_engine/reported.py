@@ -142,6 +142,8 @@ def unsaid(inspect: JSON) -> tuple[str, ...]:
     found = [words for key, words in _UNSAID.items() if host.get(key)]
     if (host.get("Runtime") or "") not in _PLAIN_RUNTIMES:
         found.append(f"its runtime {host['Runtime']}")
+    if inspect["Config"].get("MacAddress") and not mac_address(inspect):
+        found.append(f"its MAC address {inspect['Config']['MacAddress']}")
     for name, endpoint in (inspect["NetworkSettings"].get("Networks") or {}).items():
         fixed = endpoint.get("IPAMConfig") or {}
         found += [f"its address {fixed[key]} in {name}" for key in ("IPv4Address", "IPv6Address") if fixed.get(key)]
@@ -198,6 +200,11 @@ def files(inspect: JSON) -> dict[str, str]:
     except (ValueError, TypeError):
         # Not what was written: the files are made anew.
         return {"": label or ""}
+
+
+def mac_address(inspect: JSON) -> str:
+    """What was asked for: the engine reports the address that it chose itself in the same place, and none of a container that does not run."""
+    return str((inspect["Config"].get("Labels") or {}).get(names.MAC_ADDRESS, ""))
 
 
 def one_shot(inspect: JSON) -> bool:

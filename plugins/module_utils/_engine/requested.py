@@ -82,6 +82,12 @@ def files(body: JSON, value: dict[str, str]) -> None:
         body.setdefault("Labels", {})[names.FILES] = json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
+def mac_address(body: JSON, value: str) -> None:
+    # The address itself goes to the network, at a place that depends on the engine's version.
+    if value:
+        body.setdefault("Labels", {})[names.MAC_ADDRESS] = value
+
+
 def one_shot(body: JSON, value: bool) -> None:
     if value:
         body.setdefault("Labels", {})[names.ONE_SHOT] = "true"

@@ -18,7 +18,7 @@ from .files import PlacedFile, fingerprints, parse_files
 from .links import NAME, Link, check_links, parse_link, start_order
 from .mounts import ENGINE_SOCKETS, Mount, parse_mount
 from .named_volumes import NamedVolume, check_used, parse_volumes
-from .networks import Networks, check_names, parse_networks
+from .networks import Joined, Networks, check_names, parse_networks
 from .options import OPTIONS
 from .ports import Port, parse_ports
 from .references import Reference, parse_reference
@@ -40,15 +40,18 @@ _MEMBER_KEYS = (
     "no_new_privileges",
     "engine_socket",
     "replicas",
+    "pull",
 )
 MOST_REPLICAS = 100
+PULL = ("missing", "always", "never")
 
 
 @dataclass(frozen=True)
 class MemberSpec:
     """One container of the set. ``known_as`` is what consumers call it, which replicas share; ``providers`` are the containers that its links lead to.
 
-    ``asked`` holds the canonical value of each option that was written; ``networks`` are empty unless the set's are declared.
+    ``asked`` holds the canonical value of each option that was written; ``networks`` are empty unless the set's are declared, and ``mac_network`` is the one
+    of them in which it has an address of its own. ``pull`` is empty where the set's policy holds.
     """
 
     name: str
@@ -59,6 +62,8 @@ class MemberSpec:
     providers: tuple[str, ...] = ()
     asked: t.Mapping[str, t.Any] = field(default_factory=dict)
     networks: Networks = field(default_factory=dict)
+    mac_network: str = ""
+    pull: str = ""
     files: t.Mapping[str, PlacedFile] = field(default_factory=dict, repr=False)
 
 
@@ -108,7 +113,8 @@ class SetSpec:
         if self.network == "flat":
             return names.flat_network(self.name)
         if self.network == "declared":
-            return names.declared_network(self.name, next(iter(self.members[member].networks)))
+            spec = self.members[member]
+            return names.declared_network(self.name, spec.mac_network or next(iter(spec.networks)))
         return names.own_network(self.name, self.members[member].known_as)
 
     def networks(self) -> tuple[str, ...]:
@@ -214,7 +220,12 @@ def _member(
     links = tuple(
         sorted({parse_link(f"{path}.links[{i}]", item) for i, item in enumerate(_items(path, given, "links"))})
     )
-    networks = _networks(path, given.get("networks"), network)
+    joined = _networks(path, given.get("networks"), network)
+    if joined.mac_address:
+        asked["mac_address"] = joined.mac_address
+    elif "mac_address" in asked and len(joined.networks) > 1:
+        raise OptionError(f"{path}.mac_address", given["mac_address"], "write it at one of the member's networks")
+    pull = parsers.one_of(*PULL)(f"{path}.pull", given["pull"]) if "pull" in given else ""
     ports = [
         port for i, item in enumerate(_items(path, given, "ports")) for port in parse_ports(f"{path}.ports[{i}]", item)
     ]
@@ -252,17 +263,28 @@ def _member(
         )
     if asked.get("memory_reservation", 0) > asked.get("memory", 2**63):
         raise OptionError(f"{path}.memory_reservation", given["memory_reservation"], "it cannot be above memory")
-    return MemberSpec(name, given["image"], reference, name, links, asked=asked, networks=networks, files=files)
+    return MemberSpec(
+        name,
+        given["image"],
+        reference,
+        name,
+        links,
+        asked=asked,
+        networks=joined.networks,
+        mac_network=joined.mac_network,
+        pull=pull,
+        files=files,
+    )
 
 
-def _networks(path: str, given: t.Any, network: str) -> Networks:
+def _networks(path: str, given: t.Any, network: str) -> Joined:
     if network == "declared":
         if given is None:
             raise OptionError(f"{path}.networks", given, "with network=declared each member names its networks")
         return parse_networks(f"{path}.networks", given)
     if given is not None:
         raise OptionError(f"{path}.networks", given, "it goes with network=declared only")
-    return {}
+    return Joined({})
 
 
 def _items(path: str, given: t.Mapping[str, t.Any], key: str) -> list[t.Any]:

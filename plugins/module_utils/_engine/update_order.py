@@ -35,6 +35,8 @@ def obstacle(spec: SetSpec, wanted: Wanted) -> str:
     if spec.network != "per-link":
         # Its name would answer for both while the new one is not ready yet: only a network that is its own can be joined last.
         return f"with network={spec.network} it has no network of its own"
+    if wanted.values["mac_address"]:
+        return f"it has the address {wanted.values['mac_address']}"
     for port in wanted.values["ports"]:
         if port.host:
             return f"it publishes {port}"

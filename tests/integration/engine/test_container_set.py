@@ -280,3 +280,19 @@ def test_info_tells_every_set(engine: Engine) -> None:
     assert found[1]["leftovers"] == []
     assert engine.info(name="shop") == found[1:]
     assert engine.info(tenant="globex") == []
+
+
+def test_an_address_of_ones_own_is_kept_and_compared(engine: Engine) -> None:
+    definition = {
+        "one": {"image": "box:1", "mac_address": "02-42-AC-11-00-07", "links": ["two"]},
+        "two": {"image": "box:1"},
+    }
+    engine.deploy(definition)
+    attached = engine.daemon.inspect("shop_one")["NetworkSettings"]["Networks"]
+    assert attached["shop_one"]["MacAddress"] == "02:42:ac:11:00:07" != attached["shop_two"]["MacAddress"]
+    assert not engine.deploy(definition).changed
+    # Connecting it anew would lose the address.
+    engine.daemon.request("POST", "/networks/shop_one/disconnect", {"Container": "shop_one"})
+    assert engine.deploy(definition).actions == [("replace", "container", "one")]
+    attached = engine.daemon.inspect("shop_one")["NetworkSettings"]["Networks"]
+    assert attached["shop_one"]["MacAddress"] == "02:42:ac:11:00:07"

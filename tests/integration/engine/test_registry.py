@@ -81,15 +81,16 @@ def forgotten(engine: Engine, registry: Path) -> Engine:
 
 
 def test_an_image_is_pulled_with_the_credentials_of_the_task(forgotten: Engine) -> None:
-    options: dict[str, t.Any] = {"pull": "missing", "registries": [ALLOWED]}
-    definition = {"web": {"image": IMAGE}}
+    # The set pulls nothing; the member does.
+    options: dict[str, t.Any] = {"pull": "never", "registries": [ALLOWED]}
+    definition = {"web": {"image": IMAGE, "pull": "missing"}, "db": {"image": "box:1"}}
     announced = forgotten.deploy(definition, check=True, **options)
     assert announced.actions[0] == ("pull", "image", IMAGE)
     done = forgotten.deploy(definition, **options)
     assert done.actions == announced.actions
     assert "shop_web" in forgotten.daemon.running()
     assert done.members["web"]["image_digest"] == announced.result["changes"][0]["after"]["digest"]
-    assert not forgotten.deploy(definition, **{**options, "pull": "always"}).changed
+    assert not forgotten.deploy({**definition, "web": {"image": IMAGE, "pull": "always"}}, **options).changed
     assert PASSWORD not in f"{done.result}{done.said}{done.warnings}{forgotten.daemon.inspect('shop_web')}"
 
 

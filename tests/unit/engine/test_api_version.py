@@ -11,7 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.api import Engine
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.refuse import refuse_unknown
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError
+
+from .model import spec_of
 
 
 class Client:
@@ -59,3 +62,14 @@ def test_an_engine_that_is_too_old_or_none_is_refused(offered: str, sign: str) -
 def test_podmans_service_is_refused_for_what_it_does_not_keep() -> None:
     with pytest.raises(HardshellError, match="is Podman"):
         Engine(Client("1.41", **{"Libpod-Api-Version": "4.3.1"}), "unix:///engine").agree_on_version()
+
+
+def test_what_the_engine_does_not_know_is_refused_by_name() -> None:
+    spec = spec_of({"web": {"image": "box:1", "annotations": {"a": "b"}}})
+    with pytest.raises(
+        HardshellError,
+        match=r"^containers\.web\.annotations: the engine speaks API 1\.41, .* 1\.43 \(Docker Engine 24\)",
+    ):
+        refuse_unknown(spec, (1, 41))
+    refuse_unknown(spec, (1, 43))
+    refuse_unknown(spec_of({"web": {"image": "box:1", "annotations": {}}}), (1, 41))

@@ -83,6 +83,8 @@ def placed(draw: st.DrawFn) -> dict[str, t.Any]:
     for name, own in definition.items():
         places = draw(st.lists(st.sampled_from(["n", "m", "o"]), min_size=1, unique=True))
         own["networks"] = {place: [f"{name}-in-{place}"] if draw(st.booleans()) else [] for place in places}
+        if "mac_address" in own:
+            own["networks"][places[-1]] = {"mac_address": own.pop("mac_address")}
     return definition
 
 
@@ -97,3 +99,30 @@ def test_after_an_update_nothing_is_left_to_do(old: dict[str, t.Any], new: dict[
     now = after(spec, observed, plan(spec, observed, wanted_of(spec)))
     assert plan(spec, now, wanted_of(spec)).summaries() == []
     assert set(now.networks) == set(spec.networks())
+
+
+MAC = "02:42:ac:11:00:07"
+
+
+def test_a_member_is_made_in_the_network_where_it_has_an_address() -> None:
+    networks = {"back": None, "front": {"aliases": ["shop"], "mac_address": MAC}}
+    spec = spec_of({"web": {"image": "box:1", "networks": networks}}, network="declared")
+    assert spec.own_network("web") == "shop_front"
+    assert wanted_of(spec)["web"].values["mac_address"] == MAC
+    assert attachments(spec, spec.members["web"])["shop_front"] == Attachment(frozenset({"web", "shop"}))
+
+
+@pytest.mark.parametrize(
+    ("member", "option"),
+    [
+        ({"networks": {"a": {"mac_address": MAC}, "b": {"mac_address": MAC}}}, "networks.b.mac_address"),
+        ({"networks": ["a", "b"], "mac_address": MAC}, "mac_address"),
+        ({"networks": {"a": {"mac_address": "03:00:00:00:00:01"}}}, "networks.a.mac_address"),
+        ({"networks": {"a": {"mac": MAC}}}, "networks.a.mac"),
+        ({"networks": ["a"], "mac_address": MAC, "replicas": 2}, "mac_address"),
+    ],
+)
+def test_an_address_that_cannot_be_kept_is_refused(member: dict[str, t.Any], option: str) -> None:
+    with pytest.raises(OptionError) as refusal:
+        spec_of({"web": {"image": "box:1", **member}}, network="declared")
+    assert refusal.value.option == f"containers.web.{option}"

@@ -47,6 +47,8 @@ member_options = st.fixed_dictionaries(
         "hostname": st.just("me"),
         "log": st.just({"driver": "local"}),
         "one_shot": st.just(True),
+        "annotations": st.just({"org.example": "1"}),
+        "mac_address": st.just("02:42:ac:11:00:07"),
     },
 )
 

@@ -19,11 +19,9 @@ from .files import Files
 from .interpolate import Variables
 from .load import Loader, Read
 from .merge import JSON
-from .networks import is_flat, links, networks, one_shots
+from .networks import is_flat, links, mac_addresses, networks, one_shots
 from .services import Services
 from .volumes import named_volumes
-
-_PULL = {"missing": "missing", "if_not_present": "missing", "always": "always", "never": "never"}
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,10 @@ class ComposeSource:
 
 @dataclass(frozen=True)
 class ComposeSet:
-    """The set that the file describes: values for the options ``containers``, ``network``, ``volumes`` and, where the file says it, ``pull``."""
+    """The set that the file describes: values for the options ``containers``, ``network`` and ``volumes``."""
 
     containers: dict[str, JSON]
     network: str
-    pull: str | None = None
     volumes: t.Mapping[str, JSON] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -72,7 +69,7 @@ def compose_set(name: str, source: ComposeSource, read: Read, network: str | Non
     unset = tuple(
         f"the Compose file names the variable {item}, which is not set: it is empty" for item in variables.unset
     )
-    return ComposeSet(found.containers, found.network, _pull(enabled), named_volumes(model, found.containers), unset)
+    return ComposeSet(found.containers, found.network, named_volumes(model, found.containers), unset)
 
 
 def _model(loader: Loader, source: ComposeSource, variables: Variables) -> JSON:
@@ -101,6 +98,7 @@ def _containers(
     for name in one_shots(enabled):
         containers[name]["one_shot"] = True
     connections = networks(enabled, list(model.get("networks") or {}))
+    addresses = mac_addresses(enabled)
     if network == "per-link":
         for name, own_networks in connections.items():
             for place, aliases in own_networks.items():
@@ -110,8 +108,10 @@ def _containers(
                         aliases,
                         "with network=per-link write links with an alias",
                     )
+        _give_addresses(containers, addresses)
         return ComposeSet(containers, network)
     if is_flat(connections):
+        _give_addresses(containers, addresses)
         return ComposeSet(containers, network or "flat")
     if network == "flat":
         raise OptionError(
@@ -119,6 +119,12 @@ def _containers(
         )
     for name, own_networks in connections.items():
         containers[name]["networks"] = own_networks
+        if name in addresses:
+            place, address = addresses[name]
+            containers[name]["networks"] = {
+                **own_networks,
+                place: {"aliases": own_networks[place], "mac_address": address},
+            }
     return ComposeSet(containers, "declared")
 
 
@@ -139,18 +145,7 @@ def _enabled(model: JSON, profiles: frozenset[str]) -> dict[str, JSON]:
     return found
 
 
-def _pull(services: t.Mapping[str, JSON]) -> str | None:
-    """The one policy of all the services that name one."""
-    found: dict[str, str] = {}
-    for name, service in services.items():
-        if service.get("pull_policy") is None:
-            continue
-        policy = str(service["pull_policy"])
-        option = f"services.{name}.pull_policy"
-        if policy not in _PULL:
-            raise OptionError(option, policy, "write missing, always or never")
-        for other, before in found.items():
-            if before != _PULL[policy]:
-                raise OptionError(option, policy, f"{other} has {before}; a set has one policy")
-        found[name] = _PULL[policy]
-    return next(iter(found.values()), None)
+def _give_addresses(containers: dict[str, JSON], addresses: t.Mapping[str, tuple[str, str]]) -> None:
+    """Where a container has one network of its own, or all have one, the address is in that."""
+    for name, (_place, address) in addresses.items():
+        containers[name]["mac_address"] = address

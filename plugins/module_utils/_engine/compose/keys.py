@@ -60,7 +60,7 @@ _HEALTHCHECK: dict[str, Answer] = {
 }
 
 SERVICE: dict[str, Answer] = {
-    "annotations": Refused("container_set does not set annotations; write labels"),
+    "annotations": Supported("`annotations`"),
     "attach": WithoutEffect("it is about what the compose program shows while it runs"),
     "blkio_config": Supported("`blkio`"),
     "blkio_config.weight": Supported(),
@@ -161,7 +161,7 @@ SERVICE: dict[str, Answer] = {
     "logging": Supported("`log`; with a driver"),
     "logging.driver": Supported(),
     "logging.options": Supported(),
-    "mac_address": Refused(_VM_NETWORK),
+    "mac_address": Supported("`mac_address`, in the network with the highest `priority`"),
     "mem_limit": Supported("`memory`"),
     "mem_reservation": Supported("`memory_reservation`"),
     "mem_swappiness": Refused("container_set does not set it; it has memswap_limit"),
@@ -176,8 +176,8 @@ SERVICE: dict[str, Answer] = {
     "networks.*.ipv4_address": Refused(f"{_VM_NETWORK}; others reach it by its name"),
     "networks.*.ipv6_address": Refused(f"{_VM_NETWORK}; others reach it by its name"),
     "networks.*.link_local_ips": Refused(_VM_NETWORK),
-    "networks.*.mac_address": Refused(_VM_NETWORK),
-    "networks.*.priority": WithoutEffect("it decides where a `mac_address` of the service goes, and there is none"),
+    "networks.*.mac_address": Supported("`mac_address`; in one network of a service"),
+    "networks.*.priority": Supported("it decides where a `mac_address` of the service goes"),
     "oom_kill_disable": Refused("a container that nothing may end can halt its VM; set mem_limit", unless=("false",)),
     "oom_score_adj": Supported("`oom_score_adj`"),
     "pid": Supported("`pid_mode`; `host` with a warning, not that of another service"),
@@ -197,7 +197,7 @@ SERVICE: dict[str, Answer] = {
     "privileged": Supported("`privileged`, with a warning"),
     "profiles": Supported("with `compose_profiles`"),
     "provider": Refused("a set holds containers only"),
-    "pull_policy": Supported("`pull`, the same for all services; `missing`, `if_not_present`, `always` or `never`"),
+    "pull_policy": Supported("`pull`; `missing`, `if_not_present`, `always` or `never`"),
     "pull_refresh_after": Refused("images are pulled when they are missing, always or never"),
     "read_only": Supported("`read_only`"),
     "restart": Supported("`restart`; `no` unless it is written"),

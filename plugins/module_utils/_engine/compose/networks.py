@@ -113,6 +113,38 @@ def networks(services: t.Mapping[str, JSON], declared: t.Collection[str]) -> dic
     return found
 
 
+def mac_addresses(services: t.Mapping[str, JSON]) -> dict[str, tuple[str, str]]:
+    """The network and the address of each service that has one of its own. Raises OptionError for a service with two."""
+    found: dict[str, tuple[str, str]] = {}
+    for name, service in services.items():
+        path = f"services.{name}"
+        own = service.get("networks") or {DEFAULT: None}
+        placed = {
+            place: str(setting["mac_address"])
+            for place, setting in sorted(own.items())
+            if setting and setting.get("mac_address") is not None
+        }
+        if service.get("mac_address") is not None:
+            first = max(sorted(own), key=lambda place: _priority(f"{path}.networks.{place}.priority", own[place]))
+            if placed.setdefault(first, str(service["mac_address"])) != service["mac_address"]:
+                raise OptionError(
+                    f"{path}.mac_address", service["mac_address"], f"its network {first} says another; keep one of them"
+                )
+        for place, address in placed.items():
+            option = f"{path}.networks.{place}.mac_address"
+            parsers.mac_address(option, address)
+            if name in found:
+                raise OptionError(
+                    option, address, "the engine keeps one address, in the network that a container is made in"
+                )
+            found[name] = (place, address)
+    return found
+
+
+def _priority(option: str, setting: JSON | None) -> int:
+    return int(parsers.integer(-(2**31))(option, (setting or {}).get("priority") or 0))
+
+
 def _aliases(option: str, setting: JSON | None) -> list[str]:
     return [
         parse_link(f"{option}[{index}]", alias).alias

@@ -45,16 +45,20 @@ def parse_task(parameters: t.Mapping[str, t.Any]) -> SetSpec:
     found = compose_set(parameters["name"], source, read_text, parameters["network"])
     as_containers = {
         **parameters,
-        "containers": found.containers,
+        "containers": _without_pull(found.containers) if parameters["pull"] else found.containers,
         "network": found.network,
         "volumes": found.volumes,
-        "pull": parameters["pull"] or found.pull,
     }
     try:
         spec = parse(as_containers)
     except HardshellError as error:
         raise _in_terms_of_compose(error) from None
     return spec.with_warnings(found.warnings)
+
+
+def _without_pull(containers: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """What the task says holds for all of the file's services."""
+    return {name: {key: item for key, item in own.items() if key != "pull"} for name, own in containers.items()}
 
 
 def read_text(path: str) -> str | None:

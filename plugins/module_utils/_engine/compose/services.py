@@ -63,6 +63,7 @@ _RENAMED = {
 }
 # What an option of a container is called in a Compose file, where that is not the same.
 KEY_OF_OPTION = {option: key for key, option in _RENAMED.items() if option != key}
+_PULL = {"missing": "missing", "if_not_present": "missing", "always": "always", "never": "never"}
 # A limit of 0 is none, and so is one of -1 where the kernel counts that way.
 _NO_LIMIT: dict[str, tuple[str, ...]] = {
     "cpu_shares": ("0",),
@@ -123,6 +124,8 @@ class Services:
             found.update({"volumes": mounts.volumes} if mounts.volumes else {})
             _add(found, "tmpfs", f"{path}.volumes", [*found.get("tmpfs", []), *mounts.tmpfs])
         found.update(_replicas(path, given))
+        found.update(_pull(f"{path}.pull_policy", given.get("pull_policy")))
+        _add(found, "annotations", f"{path}.annotations", _annotations(given.get("annotations") or {}))
         found.update(self._security(f"{path}.security_opt", given.get("security_opt") or []))
         return found
 
@@ -234,6 +237,18 @@ def _replicas(path: str, given: JSON) -> JSON:
         )
     count = next(iter(counts.values()), 1)
     return {"replicas": count} if count > 1 else {}
+
+
+def _pull(path: str, policy: t.Any) -> JSON:
+    if policy is None:
+        return {}
+    if str(policy) not in _PULL:
+        raise OptionError(path, policy, "write missing, always or never")
+    return {"pull": _PULL[str(policy)]}
+
+
+def _annotations(given: JSON) -> JSON:
+    return {key: "" if value is None else scalar_text(value) for key, value in given.items()}
 
 
 def _command(path: str, given: JSON) -> JSON:

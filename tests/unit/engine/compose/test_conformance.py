@@ -249,7 +249,17 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
     "ports[].protocol": [({"ports": [{"target": 80, "protocol": "udp"}]}, {"ports": ["80/udp"]})],
     "privileged": [({"privileged": True}, {"privileged": True})],
     "profiles": [({"profiles": []}, {})],
-    "pull_policy": [({"pull_policy": policy}, {}) for policy in ("missing", "if_not_present", "always", "never")],
+    "pull_policy": [({"pull_policy": policy}, {"pull": policy}) for policy in ("missing", "always", "never")]
+    + [({"pull_policy": "if_not_present"}, {"pull": "missing"})],
+    "annotations": [
+        ({"annotations": {"a.b": 1}}, {"annotations": {"a.b": "1"}}),
+        ({"annotations": ["a.b=c"]}, {"annotations": {"a.b": "c"}}),
+    ],
+    "mac_address": [({"mac_address": "02:42:AC:11:00:07"}, {"mac_address": "02:42:AC:11:00:07"})],
+    "networks.*.mac_address": [
+        ({"networks": {"default": {"mac_address": "02:42:ac:11:00:07"}}}, {"mac_address": "02:42:ac:11:00:07"})
+    ],
+    "networks.*.priority": [({"networks": {"default": {"priority": 10}}}, {})],
     "read_only": [({"read_only": True}, {"read_only": True})],
     "restart": [({"restart": policy}, {"restart": policy}) for policy in ("no", "always", "on-failure", "on-failure:3", "unless-stopped")],
     "security_opt": [
@@ -361,7 +371,6 @@ IDLE: dict[str, dict[str, t.Any]] = {
     "services.*.attach": {"attach": False},
     "services.*.develop": {"develop": {"watch": [{"path": ".", "action": "sync", "target": "/x"}]}},
     "services.*.expose": {"expose": ["3000", 8000]},
-    "services.*.networks.*.priority": {"networks": {"default": {"priority": 10}}},
     "services.*.ports[].app_protocol": {"ports": [{"target": 80, "app_protocol": "http"}]},
     "services.*.ports[].mode": {"ports": [{"target": 80, "mode": "host"}]},
     "services.*.ports[].name": {"ports": [{"target": 80, "name": "web"}]},
@@ -487,6 +496,8 @@ def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
         ({"volumes": [{"type": "tmpfs", "target": "x"}]}, r"volumes\[0\]\.target: 'x'"),
         ({"devices": ["vendor1.com/device=gpu"]}, r"devices\[0\]: .*CDI"),
         ({"networks": ["back"]}, r"networks\.back: .*no such network"),
+        ({"mac_address": "01:00:5e:00:00:01"}, r"networks\.default\.mac_address: '01:00:5e"),
+        ({"annotations": {"a": [1]}}, r"annotations\.a: "),
         ({"pull_policy": "build"}, r"pull_policy: 'build'"),
         ({"pull_policy": "daily"}, r"pull_policy: 'daily'"),
         ({"pull_policy": ["always"]}, "pull_policy: "),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.compose.parameters import parse_task
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError, OptionError
 
+from ..model import parameters
 from .conftest import Controller
 
 TIERS = """
@@ -73,23 +77,41 @@ def test_services_that_depend_on_each_other_are_refused_with_the_circle(controll
         controller.compose(text)
 
 
+MAC = "02:42:ac:11:00:07"
+
+
 @pytest.mark.parametrize(
-    ("policies", "pull"),
+    ("service", "expected"),
     [
-        (("", ""), None),
-        (("always", ""), "always"),
-        (("missing", "if_not_present"), "missing"),
-        (("never", "never"), "never"),
+        ("mac_address: '02:42:ac:11:00:07'", {"mac_address": MAC}),
+        ("networks: {a: {mac_address: '02:42:ac:11:00:07'}}", {"mac_address": MAC}),
+        (
+            "mac_address: '02:42:ac:11:00:07', networks: {a: {priority: 1}, b: {priority: 2}}",
+            {"networks": {"a": [], "b": {"aliases": [], "mac_address": MAC}}},
+        ),
+        (
+            "networks: {a: {mac_address: '02:42:ac:11:00:07', aliases: [x]}, b: {}}",
+            {"networks": {"a": {"aliases": ["x"], "mac_address": MAC}, "b": []}},
+        ),
     ],
 )
-def test_the_pull_policy_is_the_sets(controller: Controller, policies: tuple[str, str], pull: str | None) -> None:
-    a, b = (f"pull_policy: {policy}" if policy else "init: true" for policy in policies)
-    assert controller.compose(f"services: {{a: {{image: i, {a}}}, b: {{image: i, {b}}}}}").pull == pull
+def test_an_address_goes_to_its_network(controller: Controller, service: str, expected: dict[str, t.Any]) -> None:
+    found = controller.compose(f"services: {{web: {{image: i, {service}}}}}\nnetworks: {{a: {{}}, b: {{}}}}")
+    assert found.containers["web"] == {"image": "i", "restart": "no", **expected}
 
 
-def test_two_pull_policies_are_refused(controller: Controller) -> None:
-    with pytest.raises(OptionError, match=r"^services\.b\.pull_policy: 'never' cannot be used; a has always"):
-        controller.compose("services: {a: {image: i, pull_policy: always}, b: {image: i, pull_policy: never}}")
+def test_two_addresses_are_refused(controller: Controller) -> None:
+    two = "{a: {mac_address: '02:00:00:00:00:01'}, b: {mac_address: '02:00:00:00:00:02'}}"
+    with pytest.raises(OptionError, match=r"^services\.web\.networks\.b\.mac_address: .*keeps one address"):
+        controller.compose(f"services: {{web: {{image: i, networks: {two}}}}}\nnetworks: {{a: {{}}, b: {{}}}}")
+
+
+def test_the_task_says_over_the_file_when_images_are_pulled() -> None:
+    document = {"services": {"a": {"image": "box:1", "pull_policy": "always"}, "b": {"image": "box:2"}}}
+    for pull, policies in ((None, ["always", ""]), ("never", ["", ""])):
+        spec = parse_task({**parameters(None, network=None, pull=pull), "compose": document})
+        assert [member.pull for member in spec.members.values()] == policies
+        assert spec.pull == (pull or "missing")
 
 
 ONE_SHOT = "{condition: service_completed_successfully}"
