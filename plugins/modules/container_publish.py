@@ -85,6 +85,7 @@ notes:
 seealso:
   - module: hardshell.xen.container_set
   - module: hardshell.xen.container_set_info
+  - module: hardshell.xen.tenant_info
 """
 
 EXAMPLES = r"""

@@ -59,7 +59,7 @@ def read_fleet(session: Session, wanted: VmFilter) -> tuple[FleetVm, ...]:
         seen = snapshot_of(session, *POOL_CLASSES, *devices, "vdi")
         vdis = seen.get("vdi", {})
         snapshots = records_where(session, "VM", field_is("is_a_snapshot", "true")) if snapshot_refs else {}
-    fleet = _fleet(records, seen, vdis, snapshots)
+    fleet = fleet_of(records, seen, vdis, snapshots)
     return tuple(sorted(fleet, key=lambda each: (each.vm.name, each.vm.uuid or "")))
 
 
@@ -74,7 +74,8 @@ def _references(records: Records) -> dict[str, list[str]]:
     }
 
 
-def _fleet(records: Records, seen: t.Mapping[str, Records], vdis: Records, snapshots: Records) -> t.Iterator[FleetVm]:
+def fleet_of(records: Records, seen: t.Mapping[str, Records], vdis: Records, snapshots: Records) -> t.Iterator[FleetVm]:
+    """The VMs out of their records, in that order. ``seen`` are those of ``POOL_CLASSES`` and of the VMs' devices and metrics. Pure."""
     pool = pool_from_records(seen)
     own, guest = seen.get("vm_metrics", {}), seen.get("vm_guest_metrics", {})
     for ref, record in records.items():

@@ -124,4 +124,8 @@ def _loose(vdis: Records, pool: Pool) -> t.Iterator[tuple[marks.Owner, Disk]]:
         if marked and not vdi["is_a_snapshot"] and not [vbd for vbd in vdi["VBDs"] if vbd != NULL_REF]:
             owner = marks.Owner(other_config[marks.TENANT], other_config.get(marks.HOST, ""))
             size = int(vdi["virtual_size"])
-            yield owner, Disk(name, size, names.get(vdi["SR"], str(vdi["SR"])), uuid=vdi["uuid"], vdi=ref, ours=True)
+            keep = marks.KEEP in other_config
+            yield (
+                owner,
+                Disk(name, size, names.get(vdi["SR"], str(vdi["SR"])), uuid=vdi["uuid"], vdi=ref, ours=True, keep=keep),
+            )
