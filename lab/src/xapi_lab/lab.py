@@ -97,6 +97,7 @@ class Lab:
         for vm in self.database.refs("VM"):
             if self.database.get("VM", vm, "resident_on") not in self.members.lost:
                 await guests.take_over(self, vm)
+        self.measurements.load()
         if self.measures:
             self.background(self.measurements.run())
         self.save()
@@ -109,6 +110,7 @@ class Lab:
             await guests.stop_all(self)
         else:
             await self.machines.release()
+        self.measurements.save()
         self.save()
         self.store.close()
 

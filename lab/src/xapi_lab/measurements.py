@@ -8,6 +8,7 @@ Figures of a VM are those of its machine's process. What the machine does not te
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -21,23 +22,63 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 KIB = 2**10
+SAVE_SECONDS = 600.0
+EXTREMES_KEY = "create_min_max_in_new_VM_RRDs"
+"""Key of pool.other_config: archives that are made from then on have MIN and MAX."""
 
 
 class Measurements:
-    """The archives of a lab's VMs and hosts, by uuid. They begin anew when the lab starts."""
+    """The archives of a lab's VMs and hosts, by uuid. A file keeps them from one start of the lab to the next."""
 
     def __init__(self, lab: Lab) -> None:
         self.vms: dict[str, Rrd] = {}
         self.hosts: dict[str, Rrd] = {}
         self._lab = lab
+        self._file = lab.state_dir / "measurements.json"
         self._before: dict[str, tuple[float, Usage]] = {}
         self._seen = False
 
     async def run(self) -> None:
         """Measure once a step, for ever."""
+        saved = time.monotonic()
         while True:
             await asyncio.sleep(STEP - time.time() % STEP)
             await self.measure()
+            if time.monotonic() - saved > SAVE_SECONDS:
+                saved = time.monotonic()
+                self.save()
+
+    def save(self) -> None:
+        """Write all archives to the file, if there are any."""
+        if not self.vms and not self.hosts:
+            return
+        plain = {
+            kind: {uuid: rrd.as_plain_data() for uuid, rrd in rrds.items()} for kind, rrds in self._kinds().items()
+        }
+        new = self._file.with_suffix(".new")
+        new.write_text(json.dumps(plain, separators=(",", ":")))
+        new.replace(self._file)
+
+    def load(self) -> None:
+        """Read what an earlier lab saved; a file that cannot be read is left out, since figures can be had anew."""
+        try:
+            plain = json.loads(self._file.read_text())
+            for kind, rrds in self._kinds().items():
+                rrds.update({uuid: Rrd.from_plain_data(rrd) for uuid, rrd in plain[kind].items()})
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            _LOG.warning("earlier measurements in %s are left out: %s", self._file, error)
+
+    def _kinds(self) -> dict[str, dict[str, Rrd]]:
+        return {"vms": self.vms, "hosts": self.hosts}
+
+    def _archive(self, rrds: dict[str, Rrd], uuid: str) -> Rrd:
+        """A VM's or host's archive; a new one keeps what the pool asks for (monitor_master.ml)."""
+        if uuid not in rrds:
+            pool = self._lab.database.record("pool", self._lab.members.pool)
+            rrds[uuid] = Rrd(extremes=pool["other_config"].get(EXTREMES_KEY) == "true")
+        return rrds[uuid]
 
     async def measure(self) -> None:
         """Measure all running VMs and all hosts now."""
@@ -75,7 +116,7 @@ class Measurements:
         if before is not None and now > before[0] and not _restarted(before[1], usage):
             measured |= rates(before[1], usage, now - before[0])
             busy = (sum(usage.cpu_seconds) - sum(before[1].cpu_seconds)) / (now - before[0])
-        self.vms.setdefault(uuid, Rrd()).add(now, measured)
+        self._archive(self.vms, uuid).add(now, measured)
         return busy
 
     def _add_host(self, host: str, busy: dict[str, float], now: float) -> None:
@@ -96,7 +137,7 @@ class Measurements:
         if self._seen:
             measured[Source("cpu_avg", "Average physical cpu usage", "(fraction)", 1.0)] = min(1.0, used / cpus)
             measured[Source("hostload", "vCPUs that run or could run, per physical CPU", "(fraction)")] = used / cpus
-        self.hosts.setdefault(record["uuid"], Rrd()).add(now, measured)
+        self._archive(self.hosts, record["uuid"]).add(now, measured)
 
     def _forget_destroyed(self) -> None:
         database = self._lab.database

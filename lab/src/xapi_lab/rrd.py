@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
@@ -20,12 +21,14 @@ STEP = 5
 """Seconds of a primary data point."""
 ARCHIVES = ((1, 120), (12, 120), (720, 168), (17280, 366))
 """Primary data points of a row, and rows: ten minutes, two hours, a week, a year."""
-UNKNOWN_SHARE = 0.5
-"""xff: a row of which more is unknown is unknown."""
+UNKNOWN_SHARE, UNKNOWN_SHARE_WITH_EXTREMES = 0.5, 1.0
+"""xff: a row of which more is unknown is unknown. Rows of an archive that has extremes beside it need one value."""
 HEARTBEAT = 300.0
 AVERAGE = "AVERAGE"
-FUNCTIONS = (AVERAGE, "MIN", "MAX", "LAST")
-"""What clients may ask for; archives are kept of averages only, as in a pool that was not told otherwise."""
+KEPT: dict[str, Callable[[float, float], float]] = {AVERAGE: operator.add, "MIN": min, "MAX": max}
+"""What archives are kept of, and how the values of a row come together."""
+FUNCTIONS = (*KEPT, "LAST")
+"""What clients may ask for; there are no archives of LAST."""
 
 
 class NoArchive(Exception):
@@ -43,8 +46,8 @@ class Source:
 
 
 class _Archive:
-    def __init__(self, steps: int, rows: int) -> None:
-        self.steps, self.length = steps, rows
+    def __init__(self, steps: int, rows: int, function: str = AVERAGE, unknown_share: float = UNKNOWN_SHARE) -> None:
+        self.steps, self.length, self.function, self.unknown_share = steps, rows, function, unknown_share
         self.rows: deque[tuple[int, dict[str, float]]] = deque(maxlen=rows)
         """End of the row in seconds since 1970, and what is known of it; oldest first."""
         self.sums: dict[str, float] = {}
@@ -62,27 +65,68 @@ class _Archive:
             self._close()
             self.end = end
         for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.sums[name] = KEPT[self.function](self.sums[name], value) if name in self.sums else value
             self.counts[name] = self.counts.get(name, 0) + 1
         if time == end:
             self._close()
 
     def _close(self) -> None:
-        enough = self.steps * (1 - UNKNOWN_SHARE)
-        row = {name: self.sums[name] / count for name, count in self.counts.items() if count >= enough}
+        enough, averages = self.steps * (1 - self.unknown_share), self.function == AVERAGE
+        row = {
+            name: self.sums[name] / count if averages else self.sums[name]
+            for name, count in self.counts.items()
+            if count >= enough
+        }
         if row:
             self.rows.append((self.end, row))
         self.sums, self.counts = {}, {}
 
 
-class Rrd:
-    """All that was measured of one VM or host."""
+def _archives(extremes: bool) -> list[_Archive]:
+    """The archives of XAPI (rrdd_monitor.ml, create_rras)."""
+    archives = []
+    for steps, rows in ARCHIVES:
+        if extremes and steps > 1:
+            archives += [_Archive(steps, rows, function, UNKNOWN_SHARE_WITH_EXTREMES) for function in KEPT]
+        else:
+            archives.append(_Archive(steps, rows))
+    return archives
 
-    def __init__(self) -> None:
+
+class Rrd:
+    """All that was measured of one VM or host; `extremes`: smallest and largest values are kept beside averages."""
+
+    def __init__(self, *, extremes: bool = False) -> None:
         self.sources: dict[str, Source] = {}
         self.updated = 0
         """End of the last primary data point, in seconds since 1970."""
-        self.archives = [_Archive(steps, rows) for steps, rows in ARCHIVES]
+        self.extremes = extremes
+        self.archives = _archives(extremes)
+
+    def as_plain_data(self) -> dict[str, Any]:
+        """What `from_plain_data` takes; rows that are not complete yet are left out."""
+        return {
+            "sources": [
+                [source.name, source.description, source.units, source.most] for source in self.sources.values()
+            ],
+            "updated": self.updated,
+            "extremes": self.extremes,
+            "archives": [
+                [[time, [row.get(name) for name in self.sources]] for time, row in archive.rows]
+                for archive in self.archives
+            ],
+        }
+
+    @classmethod
+    def from_plain_data(cls, plain: Mapping[str, Any]) -> Rrd:
+        rrd = cls(extremes=plain["extremes"])
+        rrd.sources = {name: Source(name, *others) for name, *others in plain["sources"]}
+        rrd.updated = plain["updated"]
+        for archive, rows in zip(rrd.archives, plain["archives"], strict=True):
+            for time, values in rows:
+                known = zip(rrd.sources, values, strict=True)
+                archive.rows.append((time, {name: value for name, value in known if value is not None}))
+        return rrd
 
     def add(self, time: float, measured: Mapping[Source, float]) -> None:
         """Take in what was measured in the step that `time` is in; the first measurement of a step counts."""
@@ -102,12 +146,15 @@ class Rrd:
         rows = self.archives[0].rows
         return rows[-1][1].get(name, math.nan) if rows and rows[-1][0] == self.updated else math.nan
 
-    def best(self, interval: int, start: int) -> _Archive:
-        """The finest archive with rows of `interval` seconds at least that reaches back to `start`."""
-        for archive in self.archives:
+    def best(self, interval: int, start: int, function: str | None) -> list[_Archive]:
+        """The finest archives, of one function or all, with rows of `interval` seconds at least that reach back to `start`."""
+        archives = [archive for archive in self.archives if function in {None, archive.function}]
+        if not archives:
+            raise NoArchive
+        for archive in archives:
             if archive.seconds >= interval and start > self.updated - archive.length * archive.seconds:
-                return archive
-        return self.archives[-1]
+                break
+        return [other for other in archives if other.steps == archive.steps]
 
 
 # --- updates
@@ -148,14 +195,20 @@ def updates(rrds: Sequence[tuple[str, Rrd]], start: int, interval: int = 0, func
 
     A negative `start` counts from the last measurement. NoArchive when there is none.
     """
-    if not rrds or function not in {None, AVERAGE}:
+    if not rrds:
         raise NoArchive
     updated = rrds[0][1].updated
     if start < 0:
         start += min(rrd.updated for _, rrd in rrds)
-    first = rrds[0][1].best(interval, start)
-    number_of_archive = rrds[0][1].archives.index(first)
-    columns = [(prefix, rrd.archives[number_of_archive], name) for prefix, rrd in rrds for name in rrd.sources]
+    fitting = [(prefix, rrd, rrd.best(interval, start, function)) for prefix, rrd in rrds]
+    first = fitting[0][2][0]
+    columns = [
+        (prefix, archive, name)
+        for prefix, rrd, archives in fitting
+        for archive in archives
+        if archive.steps == first.steps
+        for name in rrd.sources
+    ]
     known = [(dict(archive.rows), name) for _, archive, name in columns]
     step = first.seconds
     end = updated // step * step
@@ -164,7 +217,7 @@ def updates(rrds: Sequence[tuple[str, Rrd]], start: int, interval: int = 0, func
         start // step * step + step,
         step,
         end,
-        [f"{AVERAGE}:{prefix}{name}" for prefix, _, name in columns],
+        [f"{archive.function}:{prefix}{name}" for prefix, archive, name in columns],
         [(time, [rows.get(time, {}).get(name, math.nan) for rows, name in known]) for time in times],
     )
 
@@ -198,9 +251,9 @@ def _dumped(rrd: Rrd, archive: _Archive) -> dict[str, Any]:
         for name in rrd.sources
     ]  # fmt: skip
     return {
-        "cf": AVERAGE,
+        "cf": archive.function,
         "pdp_per_row": str(archive.steps),
-        "params": {"xff": number(UNKNOWN_SHARE)},
+        "params": {"xff": number(archive.unknown_share)},
         "cdp_prep": {"ds": preparing},
         "database": [[number(known.get(time, {}).get(name, math.nan)) for name in rrd.sources] for time in times],
     }

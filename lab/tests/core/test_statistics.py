@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -80,6 +81,49 @@ def test_no_archives_and_other_functions_have_nothing() -> None:
         updates([], 0)
     with pytest.raises(NoArchive):
         updates([("", measured({1: 1.0}))], 0, function="MIN")
+
+
+@given(values=st.lists(st.floats(0, 1) | st.none(), min_size=12, max_size=12))
+def test_extremes_are_kept_where_the_pool_asks_for_them(values: list[float | None]) -> None:
+    known = [value for value in values if value is not None]
+    rrd = Rrd(extremes=True)
+    for step, value in enumerate([*values, 0.0], 1):
+        rrd.add(NOON + step * STEP, {} if value is None else {CPU: value})
+    found = updates([("", rrd)], NOON + 1, interval=60)
+    assert found.legend == ["AVERAGE:cpu0", "MIN:cpu0", "MAX:cpu0"]
+    expected = [sum(known) / len(known), min(known), max(known)] if known else [math.nan] * 3
+    assert dict(found.rows)[NOON + 60] == pytest.approx(expected, nan_ok=True)
+    for function, value in zip(("AVERAGE", "MIN", "MAX"), expected, strict=True):
+        alone = updates([("", rrd)], NOON + 1, 60, function)
+        assert alone.legend == [f"{function}:cpu0"]
+        assert dict(alone.rows)[NOON + 60] == pytest.approx([value], nan_ok=True)
+    assert [(rra["cf"], int(rra["pdp_per_row"])) for rra in dump(rrd)["rra"]] == [
+        ("AVERAGE", 1), *((cf, steps) for steps, _ in ARCHIVES[1:] for cf in ("AVERAGE", "MIN", "MAX")),
+    ]  # fmt: skip
+    assert updates([("", rrd)], NOON + 1).step == STEP
+    assert updates([("", rrd)], NOON + 1, 0, "MIN").step == 60
+
+
+@given(values=st.dictionaries(st.integers(1, 300), st.floats(0, 1), min_size=1), extremes=st.booleans())
+def test_archives_come_back_from_a_file(values: dict[int, float], extremes: bool) -> None:
+    rrd = Rrd(extremes=extremes)
+    for step, value in sorted(values.items()):
+        rrd.add(NOON + step * STEP, {CPU: value, **({MEMORY: 1.0} if step % 2 else {})})
+    again = Rrd.from_plain_data(json.loads(json.dumps(rrd.as_plain_data())))
+    for interval in (0, 60):
+        assert str(updates([("", again)], NOON, interval)) == str(updates([("", rrd)], NOON, interval))
+
+
+def test_measurements_outlive_the_lab(tmp_path: Path) -> None:
+    with Lab(backend="none", state_dir=tmp_path / "state") as lab:
+        api = Api(lab)
+        uuid = api("host.get_uuid", api("host.get_all")[0])
+        rrd = Rrd()
+        rrd.add(time.time() - 60, {CPU: 0.25})
+        lab.run(lambda inside: inside.measurements.hosts.__setitem__(uuid, rrd))
+    with Lab(backend="none", state_dir=tmp_path / "state") as lab:
+        kept = lab.run(lambda inside: inside.measurements.hosts[uuid].last("cpu0"))
+    assert kept == 0.25
 
 
 def test_a_dump_has_every_archive_in_full_the_same_in_xml_and_json() -> None:

@@ -206,10 +206,16 @@ def _hostname_problem(hostname: str) -> str:
     return ""
 
 
-@call("host.syslog_reconfigure", "host.sync_data", "host.refresh_pack_info", "host.backup_rrds")
+@call("host.syslog_reconfigure", "host.sync_data", "host.refresh_pack_info")
 async def host_needs_nothing(context: Context, host: str, *arguments: Any) -> None:
     """What concerns files of a host's own, which the lab's hosts have none of."""
     context.lab.members.check_reachable(host)
+
+
+@call("host.backup_rrds")
+async def host_backup_rrds(context: Context, host: str, delay: float) -> None:
+    context.lab.members.check_reachable(host)
+    context.lab.measurements.save()
 
 
 @call("pool.get_license_state")
