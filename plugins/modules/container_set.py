@@ -420,6 +420,20 @@ changes:
       before: {image: "shop-web:1.3"}
       after: {image: "shop-web:1.4"}
       reason: image differs
+findings:
+  description:
+    - What opens the VM to a container of the set, or a container to others, as far as options say it, the gravest first. Privileged mode, namespaces of the VM,
+      the engine's socket, disks of the VM, added capabilities, protection that is taken away, data stores published on every address.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id: {description: What kind of finding it is., type: str, returned: success, sample: engine-socket}
+    severity: {description: 'V(high), V(medium) or V(low).', type: str, returned: success}
+    tenant: {description: Whose it is., type: str, returned: success}
+    where: {description: The container., type: str, returned: success, sample: container shop_web}
+    what: {description: What is so., type: str, returned: success}
+    mend: {description: How to mend it., type: str, returned: success}
 member:
   description: What is known of the member that failed (C(name), C(state), C(exit_code), C(health_output), C(log)).
   returned: when a member did not start or did not become healthy

@@ -98,6 +98,20 @@ container_sets:
   returned: success
   type: list
   elements: dict
+findings:
+  description:
+    - What opens the VM to a container of a set, or a container to others, as far as options say it, the gravest first. Privileged mode, namespaces of the VM,
+      the engine's socket, disks of the VM, added capabilities, protection that is taken away, data stores published on every address.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id: {description: What kind of finding it is., type: str, returned: success, sample: engine-socket}
+    severity: {description: 'V(high), V(medium) or V(low).', type: str, returned: success}
+    tenant: {description: Whose it is., type: str, returned: success}
+    where: {description: The container., type: str, returned: success, sample: container shop_web}
+    what: {description: What is so., type: str, returned: success}
+    mend: {description: How to mend it., type: str, returned: success}
 adoptable:
   description:
     - What no set holds. An entry for each project of Compose, and one with an empty C(name) for the containers that run beside them.

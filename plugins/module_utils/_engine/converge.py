@@ -20,6 +20,7 @@ from . import names
 from .adopt import observe_set, refuse_unadoptable
 from .api import Engine
 from .apply import Applier
+from .findings import container_findings
 from .images import bring, image_facts, list_images, plan_images
 from .listing import announced_listing, listing, read_engine
 from .observe import Observed, observe
@@ -65,8 +66,10 @@ def converge(engine: Engine, spec: SetSpec, context: Context) -> JSON:
     else:
         members, now = _apply(engine, spec, observed, wanted, containers, context)
         listed = listing(now.listed, now.containers)
+    values = {name: member.values for name, member in wanted.items()}
     return {
         "container_set": report_set(spec, members),
+        "findings": container_findings(spec.tenant, spec.name, values),
         "engine": {**about, "containers": listed},
         **whole.result(context.diff_mode),
     }

@@ -13,6 +13,7 @@ import typing as t
 from . import names, show
 from .adoptable import report_definition
 from .api import Engine
+from .findings import container_findings, in_order
 from .listing import listing, read_engine
 from .mounts import Mount
 from .observe import Container, Observed, observe
@@ -112,7 +113,20 @@ def report_sets(
         for member in reported:
             member["usage"] = used.get(member["id"], {})
     inspected = [container for each in observed.values() for container in each.containers]
-    return {"container_sets": chosen, "engine": {**read_engine(engine), "containers": listing(listed, inspected)}}
+    return {
+        "container_sets": chosen,
+        "findings": _findings(chosen, observed),
+        "engine": {**read_engine(engine), "containers": listing(listed, inspected)},
+    }
+
+
+def _findings(chosen: t.Iterable[JSON], observed: t.Mapping[str, Observed]) -> list[JSON]:
+    found: list[JSON] = []
+    for item in chosen:
+        members = observed[item["name"]].current()
+        values = {name: container.options for name, container in members.items()}
+        found += container_findings(item["tenant"], item["name"], values)
+    return in_order(found)
 
 
 def _read_set(set_name: str, observed: Observed) -> JSON:

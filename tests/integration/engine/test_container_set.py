@@ -12,7 +12,7 @@ import typing as t
 import pytest
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError
 
-from .conftest import Engine
+from .conftest import Engine, Task, container_set_info
 
 pytestmark = pytest.mark.engine
 
@@ -245,11 +245,16 @@ def test_a_limit_that_the_kernel_cannot_keep_is_refused_before_anything_stops(en
     assert engine.daemon.running() == running
 
 
-def test_what_is_the_vms_own_is_warned_of(engine: Engine) -> None:
-    done = engine.deploy({"one": {"image": "box:1", "uts_mode": "host"}}, check=True)
-    assert done.warnings == [
+def test_what_is_the_vms_own_is_warned_of_and_found(engine: Engine) -> None:
+    definition = {"one": {"image": "box:1", "uts_mode": "host", "ports": ["6379:6379"], "cap_add": ["SYS_ADMIN"]}}
+    announced = engine.deploy(definition, check=True)
+    assert announced.warnings == [
         "containers.one.uts_mode: it is the VM's own, so the container is not kept apart from its VM"
     ]
+    assert [each["id"] for each in announced.result["findings"]] == ["owning-capability", "open-store", "host-uts"]
+    assert engine.deploy(definition).result["findings"] == announced.result["findings"]
+    told = Task(container_set_info.DEFINITION, {"docker_host": engine.host}, False)
+    assert told.result["findings"] == announced.result["findings"]
 
 
 def test_a_run_says_what_becomes_ready_and_when(engine: Engine) -> None:
