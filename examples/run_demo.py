@@ -262,6 +262,7 @@ def shell() -> None:
     env = {**environment(), "ANSIBLE_INVENTORY": str(INVENTORY), "PS1": "demo$ "}
     print("Try: ansible-inventory --graph")
     print("     ansible-playbook hardshell.xen.site --check --diff")
+    print("     ansible-playbook hardshell.xen.report -e report_engines=false   # from the pool alone")
     print(f"     ssh -F {SSH_CONFIG.relative_to(ROOT)} acme-shop docker ps")
     print(f"     xapi-lab status --state-dir {LAB_STATE.relative_to(ROOT)}")
     os.chdir(ROOT)

@@ -23,7 +23,6 @@ READS = {
     "session.logout",
     "event.from",
     "VM.get_all_records_where",
-    "VDI.get_all_records_where",
 }
 
 
@@ -37,7 +36,7 @@ def inventory(path: Path, pool: dict[str, t.Any], **tenants: list[str]) -> Path:
     return path
 
 
-def report(folder: Path, *inventories: Path) -> tuple[int, str, dict[str, dict[str, t.Any]]]:
+def report(folder: Path, *inventories: Path, **given: str) -> tuple[int, str, dict[str, dict[str, t.Any]]]:
     target = folder / "report.json"
     command = [
         str(Path(sys.executable).parent / "ansible-playbook"),
@@ -45,6 +44,8 @@ def report(folder: Path, *inventories: Path) -> tuple[int, str, dict[str, dict[s
         "-e",
         f"report_file={target}",
     ]
+    for name, value in given.items():
+        command += ["-e", f'{{"{name}": {value}}}']
     for each in inventories:
         command += ["-i", str(each)]
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
@@ -73,7 +74,26 @@ def test_vms_there_and_not_there_in_few_calls(controller_pool: Pool, tmp_path: P
     }
     assert rows["shop-1"]["vcpus"] == 2
     assert set(pool.calls()) == READS
-    assert sum(pool.calls().values()) == 5
+    assert sum(pool.calls().values()) == 4
+
+
+def test_what_is_published_and_what_is_wrong_without_asking_an_engine(controller_pool: Pool, tmp_path: Path) -> None:
+    pool = controller_pool
+    hosts = inventory(tmp_path / "hosts.yml", pool.connection(), acme=["shop-0"])
+    pool.ok("vm", name="shop-0", tenant="acme", template="Debian Bookworm 12", vcpus=2, state="running", networks=[])
+    entry = {"Id": "a" * 64, "Names": ["/shop-0_web"], "Image": "box:1", "State": "running", "Status": "Up"}
+    privileged = {**entry, "HostConfig": {"Privileged": True}}
+    pool.ok("container_publish", name="shop-0", tenant="acme", engine={"containers": [privileged]})
+    code, said, rows = report(tmp_path, hosts, report_engines="false", tenant_quota='{"vcpus": 1}')
+    assert code == 0, said
+    assert [(each["name"], each["image"], each["state"]) for each in rows["shop-0"]["containers"]] == [
+        ("shop-0_web", "box:1", "running")
+    ]
+    told = json.loads((tmp_path / "report.json").read_text())["findings"]
+    assert {each["id"] for each in told if each["tenant"] == "acme"} == {"privileged-container", "over-quota"}
+    text = (tmp_path / "report.txt").read_text()
+    assert "high: acme: container shop-0_web in VM shop-0: it is privileged" in text
+    assert "high: acme" in said
 
 
 def test_a_pool_that_is_down_fails_plainly(lab: Lab, tmp_path: Path) -> None:
