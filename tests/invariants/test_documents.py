@@ -25,3 +25,20 @@ def test_every_option_that_a_document_names_is_there(document: str) -> None:
         if option not in importlib.import_module(f"{definitions}.{module}").DEFINITION.argument_spec
     ]
     assert unknown == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_test_that_a_document_names_is_there(document: str) -> None:
+    named = re.findall(r"`(tests/[\w/.-]+)`", (ROOT / document).read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if "PEERS" in path])
+def test_a_row_of_a_comparison_names_tests_that_use_its_options(document: str) -> None:
+    """Each option of a row is in one of the tests that are said to show it."""
+    astray = []
+    for row in (ROOT / document).read_text(encoding="utf-8").splitlines():
+        options, tests = re.findall(r"`\w+#(\w+)`", row), re.findall(r"`(tests/[\w/.-]+\.py)`", row)
+        shown = "".join((ROOT / path).read_text(encoding="utf-8") for path in tests)
+        astray += [f"{row[:40]}: {option}" for option in options if tests and not re.search(rf"\b{option}\b", shown)]
+    assert astray == []

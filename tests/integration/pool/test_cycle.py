@@ -46,6 +46,7 @@ def test_vm(pool: Pool, shop: dict[str, t.Any]) -> None:
         ("front", "Host internal management network"),
         ("back", "Host internal management network"),
     ]
+    assert changed["networks"][0]["mac"] == made["networks"][0]["mac"], "another network is no new interface"
     assert changed["networks"][1]["mac"] == "02:00:00:00:00:01"
 
     pool.four_steps("vm", name="shop", tenant="acme", host="acme-shop", config_drive={"state": "absent"})

@@ -92,6 +92,15 @@ def test_absent_takes_the_snapshots(controller_pool: Pool, shop: dict[str, t.Any
     assert pool.left_over() == {}
 
 
+def test_absent_takes_no_template_and_no_snapshot_of_that_name(controller_pool: Pool, shop: dict[str, t.Any]) -> None:
+    pool = controller_pool
+    pool.ok("vm", **{**bare(shop), "name": "other", "host": "acme-other", "state": "halted"})
+    snapshot = pool.call("VM.snapshot", pool.ref("VM", "other"), "shop", [])
+    template = pool.call("VM.clone", pool.ref("VM", shop["template"]), "shop")
+    assert not pool.ok("vm", **SHOP, state="absent", adopt=True)["changed"]
+    assert {snapshot, template} <= set(pool.lab.records("VM"))
+
+
 def test_a_guest_that_does_not_shut_down_is_turned_off_only_by_name(
     controller_pool: Pool, shop: dict[str, t.Any]
 ) -> None:

@@ -32,6 +32,12 @@ def test_unreachable_pool(pool: Pool) -> None:
     assert "refuses connections" in message
 
 
+def test_a_pool_that_does_not_answer_in_time(controller_pool: Pool) -> None:
+    controller_pool.lab.fault("session.login_with_password", latency=3)
+    result = controller_pool.run("pool_info", xapi_timeout=1)
+    assert "does not answer in time" in result["msg"]
+
+
 def test_the_next_member_is_asked(pool: Pool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
