@@ -47,7 +47,8 @@ options:
     default: present
   containers:
     description:
-      - The members of the set, by name (a DNS label). Exactly one of O(containers), O(compose_file) and O(compose) is required when O(state=present).
+      - The members of the set, by name. Lower-case letters, digits, dashes and underscores.
+      - Exactly one of O(containers), O(compose_file) and O(compose) is required when O(state=present).
         An unknown key is refused with the nearest known one.
       - C(image) (required) is the image to run, by tag, digest or id. Members are compared by the id that the reference stands for, so that a moved
         tag is a change.

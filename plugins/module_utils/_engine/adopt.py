@@ -31,6 +31,11 @@ def as_label(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].strip("-")
 
 
+def as_member(text: str) -> str:
+    """The name of a member that is nearest to what a container or a service is called."""
+    return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-_")[:63].strip("-_")
+
+
 def choose(spec: SetSpec, neighbours: t.Sequence[Neighbour]) -> dict[str, MemberSpec]:
     """The members whose containers are to be adopted, by the container's id.
 
@@ -65,10 +70,10 @@ def observe_set(engine: Engine, spec: SetSpec, *, volumes: bool = False) -> Obse
 
 def _fits(spec: SetSpec, member: MemberSpec, neighbour: Neighbour) -> bool:
     if neighbour.project:
-        if as_label(neighbour.project) != spec.name or as_label(neighbour.service) != member.known_as:
+        if as_label(neighbour.project) != spec.name or as_member(neighbour.service) != member.known_as:
             return False
         return member.name in (member.known_as, f"{member.known_as}-{neighbour.number}")
-    return neighbour.name == names.container_name(spec.name, member.name) or as_label(neighbour.name) == member.name
+    return neighbour.name == names.container_name(spec.name, member.name) or as_member(neighbour.name) == member.name
 
 
 def refuse_unadoptable(wanted: t.Mapping[str, Wanted], observed: Observed) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from .._errors import OptionError
 from . import names, options, show
-from .adopt import as_label
+from .adopt import as_label, as_member
 from .capabilities import BASE_CAPABILITIES
 from .links import NAME, parse_link
 from .mounts import VOLUME_NAME
@@ -75,7 +75,7 @@ def member_name(container: Container) -> str:
     """What the container is called in a definition: as its consumers call it."""
     if container.member:
         return container.known_as
-    return as_label(container.options["labels"].get(f"{COMPOSE}.service") or container.name)
+    return as_member(container.options["labels"].get(f"{COMPOSE}.service") or container.name)
 
 
 def _member(container: Container, image: JSON, lost: list[str]) -> JSON:
@@ -206,11 +206,11 @@ def _links(container: Container, members: t.Container[str]) -> list[str]:
     found = dict.fromkeys(container.links)
     if not container.member:
         told = container.options["labels"].get(f"{COMPOSE}.depends_on", "")
-        found = dict.fromkeys(as_label(item.split(":")[0]) for item in told.split(",") if item)
+        found = dict.fromkeys(as_member(item.split(":")[0]) for item in told.split(",") if item)
         for link in sorted({link for place in container.attachments.values() for link in place.links}):
             provider, _colon, alias = link.partition(":")
-            if NAME.fullmatch(as_label(provider)) and NAME.fullmatch(alias):
-                found[str(parse_link("links", f"{as_label(provider)}:{alias}"))] = None
+            if NAME.fullmatch(as_member(provider)) and NAME.fullmatch(alias):
+                found[str(parse_link("links", f"{as_member(provider)}:{alias}"))] = None
     return [link for link in found if link.split(":")[0] in members]
 
 

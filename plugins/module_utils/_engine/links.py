@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 from .._errors import HardshellError, OptionError
 
-NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
+"""Of a member, and under which others reach it: Docker's DNS takes underscores, and Compose files are full of them."""
 
 
 @dataclass(frozen=True, order=True)

@@ -33,7 +33,7 @@ RETIRED = ".old"
 
 
 def container_name(set_name: str, member: str) -> str:
-    """Set and member are DNS labels, so the underscore keeps every pair apart."""
+    """A set's name is a DNS label, so the first underscore keeps every pair apart."""
     return f"{set_name}_{member}"
 
 

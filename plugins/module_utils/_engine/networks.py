@@ -50,7 +50,7 @@ def parse_networks(option: str, value: t.Any) -> Joined:
         aliases = parsers.sorted_texts(path, setting)
         for alias in aliases:
             if not NAME.fullmatch(alias):
-                raise OptionError(path, alias, "write aliases of lower-case letters, digits and dashes")
+                raise OptionError(path, alias, "write aliases of lower-case letters, digits, dashes and underscores")
         found[name] = aliases
     if not found:
         raise OptionError(option, value, "name at least one network")

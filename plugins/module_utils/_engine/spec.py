@@ -15,7 +15,7 @@ from .._errors import OptionError
 from . import names, parsers
 from .capabilities import effective_capabilities
 from .files import PlacedFile, fingerprints, parse_files
-from .links import NAME, Link, check_links, parse_link, start_order
+from .links import DNS_LABEL, NAME, Link, check_links, parse_link, start_order
 from .mounts import ENGINE_SOCKETS, Mount, parse_mount
 from .named_volumes import NamedVolume, check_used, parse_volumes
 from .networks import Joined, Networks, check_names, parse_networks
@@ -147,7 +147,7 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
                 "containers", containers, "name at least one container; to remove the set use state=absent"
             )
         for member, definition in containers.items():
-            members[_dns_label("containers", member)] = _member(name, member, definition, network, volumes)
+            members[_member_name(member)] = _member(name, member, definition, network, volumes)
             replicas[member] = parsers.integer(1, MOST_REPLICAS)(
                 f"containers.{member}.replicas", definition.get("replicas", 1)
             )
@@ -193,10 +193,17 @@ def _fate(fate: str, reaction: str | None) -> str:
 
 
 def _dns_label(option: str, value: t.Any) -> str:
-    if not isinstance(value, str) or not NAME.fullmatch(value):
+    if not isinstance(value, str) or not DNS_LABEL.fullmatch(value):
         raise OptionError(
             option, value, "write a name of lower-case letters, digits and dashes, at most 63, no dash at either end"
         )
+    return value
+
+
+def _member_name(value: t.Any) -> str:
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        expected = "write a name of lower-case letters, digits, dashes and underscores, at most 63, a letter or digit at either end"
+        raise OptionError("containers", value, expected)
     return value
 
 

@@ -184,7 +184,7 @@ def test_an_adoption_that_was_cut_off_is_finished_or_taken_back() -> None:
 def test_a_definition_says_what_it_leaves_out() -> None:
     report = engine_report(spec_of({"web": PLAIN}), wanted_of(spec_of({"web": PLAIN}))["web"], "1" * 64)
     report["Config"]["Labels"] = {}
-    report["Name"] = "/my_web"
+    report["Name"] = "/My.Web"
     report["HostConfig"].update(
         Runtime="runsc",
         DeviceRequests=[{"Driver": "nvidia"}],
@@ -205,5 +205,5 @@ def test_a_definition_says_what_it_leaves_out() -> None:
         "my-web: devices asked for by capability",
         "my-web: its runtime runsc",
         "my-web: pid_mode container:abc",
-        "my-web: that it is called my_web; others find it as my-web",
+        "my-web: that it is called My.Web; others find it as my-web",
     )

@@ -13,13 +13,14 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ..._errors import HardshellError, OptionError
+from .. import names
 from ..links import NAME
 from .check import check
 from .files import Files
 from .interpolate import Variables
 from .load import Loader, Read
 from .merge import JSON
-from .networks import is_flat, links, mac_addresses, networks, one_shots
+from .networks import container_names, is_flat, links, mac_addresses, networks, one_shots, with_aliases
 from .services import Services
 from .volumes import named_volumes
 
@@ -65,11 +66,13 @@ def compose_set(name: str, source: ComposeSource, read: Read, network: str | Non
         raise HardshellError(
             "services: the Compose file holds no service that is enabled; name one, or give the profile of one"
         )
-    found = _containers(loader, variables, directory, model, enabled, network)
+    found = _containers(loader, variables, directory, model, enabled, network, name)
     unset = tuple(
         f"the Compose file names the variable {item}, which is not set: it is empty" for item in variables.unset
     )
-    return ComposeSet(found.containers, found.network, named_volumes(model, found.containers), unset)
+    return ComposeSet(
+        found.containers, found.network, named_volumes(model, found.containers), (*unset, *found.warnings)
+    )
 
 
 def _model(loader: Loader, source: ComposeSource, variables: Variables) -> JSON:
@@ -85,6 +88,7 @@ def _containers(
     model: JSON,
     enabled: dict[str, JSON],
     network: str | None,
+    name_of_set: str,
 ) -> ComposeSet:
     services = Services(loader, variables, directory, list(model.get("volumes") or {}))
     containers = {name: services.container(name, service) for name, service in enabled.items()}
@@ -98,7 +102,7 @@ def _containers(
     for name in one_shots(enabled):
         containers[name]["one_shot"] = True
     connections = networks(enabled, list(model.get("networks") or {}))
-    addresses = mac_addresses(enabled)
+    addresses, called = mac_addresses(enabled), container_names(enabled)
     if network == "per-link":
         for name, own_networks in connections.items():
             for place, aliases in own_networks.items():
@@ -109,10 +113,12 @@ def _containers(
                         "with network=per-link write links with an alias",
                     )
         _give_addresses(containers, addresses)
-        return ComposeSet(containers, network)
+        return ComposeSet(containers, network, warnings=_named(name_of_set, called, "not reached as"))
+    connections = with_aliases(connections, called)
+    warnings = _named(name_of_set, called, "reached as")
     if is_flat(connections):
         _give_addresses(containers, addresses)
-        return ComposeSet(containers, network or "flat")
+        return ComposeSet(containers, network or "flat", warnings=warnings)
     if network == "flat":
         raise OptionError(
             "network", network, "the Compose file keeps services apart, or gives them aliases, in networks of their own"
@@ -125,7 +131,15 @@ def _containers(
                 **own_networks,
                 place: {"aliases": own_networks[place], "mac_address": address},
             }
-    return ComposeSet(containers, "declared")
+    return ComposeSet(containers, "declared", warnings=warnings)
+
+
+def _named(name_of_set: str, called: t.Mapping[str, str], reached: str) -> tuple[str, ...]:
+    return tuple(
+        f"services.{name}.container_name: the engine calls the container {names.container_name(name_of_set, name)}; "
+        f"it is {reached} {alias} by the other services"
+        for name, alias in called.items()
+    )
 
 
 def _enabled(model: JSON, profiles: frozenset[str]) -> dict[str, JSON]:
@@ -138,9 +152,8 @@ def _enabled(model: JSON, profiles: frozenset[str]) -> dict[str, JSON]:
         if own and "*" not in profiles and not profiles.intersection(map(str, own)):
             continue
         if not NAME.fullmatch(name):
-            raise OptionError(
-                path, name, "write a name of lower-case letters, digits and dashes, at most 63, no dash at either end"
-            )
+            expected = "write a name of lower-case letters, digits, dashes and underscores, at most 63, a letter or digit at either end"
+            raise OptionError(path, name, expected)
         found[name] = service
     return found
 

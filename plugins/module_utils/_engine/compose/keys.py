@@ -80,8 +80,8 @@ SERVICE: dict[str, Answer] = {
     ),
     "configs": Supported("`files`, at `/NAME`; see Secrets and configs"),
     **{f"configs[].{key}": Supported() for key in ("source", "target", "uid", "gid", "mode")},
-    "container_name": Refused(
-        "a container is called SET_SERVICE, and others reach it by the service's name: take it out"
+    "container_name": Supported(
+        "an alias in the service's networks; the container itself is called SET_SERVICE, of which a warning tells"
     ),
     "cpu_count": Refused("it is for Windows; write cpus"),
     "cpu_percent": Refused("it is for Windows; write cpus"),
@@ -281,7 +281,7 @@ _REST: dict[str, Answer] = {
     "secrets.*.labels": Refused(_NO_OBJECT),
     "secrets.*.name": Refused(_NO_OBJECT),
     "secrets.*.template_driver": Refused(_NO_OBJECT),
-    "services": Supported("`containers`; a service's name is a DNS label"),
+    "services": Supported("`containers`; a service's name is of lower-case letters, digits, dashes and underscores"),
     "version": WithoutEffect("the specification declares it obsolete"),
     "volumes": Supported("named volumes of the set"),
     "volumes.*.driver": Refused("volumes are of the driver local", unless=("local", "default")),

@@ -18,7 +18,7 @@ import typing as t
 
 from ..._errors import HardshellError, OptionError
 from .. import parsers
-from ..links import find_cycle, parse_link
+from ..links import NAME, find_cycle, parse_link
 
 JSON = dict[str, t.Any]
 
@@ -111,6 +111,30 @@ def networks(services: t.Mapping[str, JSON], declared: t.Collection[str]) -> dic
             for network, setting in own.items()
         }
     return found
+
+
+def container_names(services: t.Mapping[str, JSON]) -> dict[str, str]:
+    """What others may call the container of a service, where that is not the service's name."""
+    found = {name: service["container_name"] for name, service in services.items() if service.get("container_name")}
+    for name, called in found.items():
+        if not isinstance(called, str) or not NAME.fullmatch(called):
+            expected = (
+                "others cannot reach it so: write lower-case letters, digits, dashes and underscores, or take it out"
+            )
+            raise OptionError(f"services.{name}.container_name", called, expected)
+    return {name: called for name, called in found.items() if called != name}
+
+
+def with_aliases(
+    connections: t.Mapping[str, t.Mapping[str, list[str]]], aliases: t.Mapping[str, str]
+) -> dict[str, dict[str, list[str]]]:
+    """The connections, with one more alias of a service in each of its networks."""
+    return {
+        name: {
+            network: list(dict.fromkeys([*own, *filter(None, [aliases.get(name)])])) for network, own in places.items()
+        }
+        for name, places in connections.items()
+    }
 
 
 def mac_addresses(services: t.Mapping[str, JSON]) -> dict[str, tuple[str, str]]:

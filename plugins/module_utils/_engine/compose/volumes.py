@@ -105,7 +105,7 @@ def _source(option: str, source: str) -> str:
         raise OptionError(
             option,
             source,
-            "the containers run in a VM, which does not have this directory: write an absolute path of the VM",
+            "the containers run in a VM, which does not have this directory: write an absolute path of the VM, or give a file as one of configs",
         )
     if re.match(r"[A-Za-z]:\\|\\\\", source):
         raise OptionError(option, source, "write an absolute path of the VM")

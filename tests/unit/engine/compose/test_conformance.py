@@ -208,6 +208,10 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
         ({"healthcheck": {"disable": True}}, {"healthcheck": {"test": ["NONE"]}}),
         ({"healthcheck": {"disable": "false"}}, {}),
     ],
+    "container_name": [
+        ({"container_name": "my_web"}, {"networks": {"default": ["my_web"]}}),
+        ({"container_name": "web"}, {}),
+    ],
     "hostname": [({"hostname": "web1"}, {"hostname": "web1"})],
     "image": [({"image": "my-private.registry:5000/redis"}, {"image": "my-private.registry:5000/redis"})],
     "init": [({"init": True}, {"init": True}), ({"init": "false"}, {"init": "false"})],

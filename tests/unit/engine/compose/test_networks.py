@@ -142,3 +142,27 @@ def test_a_service_cannot_end_and_go_on(controller: Controller, services: str, o
     with pytest.raises(OptionError) as refusal:
         controller.compose(f"services: {services}")
     assert refusal.value.option == option
+
+
+def test_a_container_name_is_an_alias_and_a_warning(controller: Controller) -> None:
+    text = "services: {es: {image: e, container_name: my_search}, web: {image: w}}"
+    found = controller.compose(text)
+    assert (found.network, found.containers["es"]["networks"]) == ("declared", {"default": ["my_search"]})
+    assert found.warnings == (
+        "services.es.container_name: the engine calls the container shop_es; it is reached as my_search by the other services",
+    )
+    apart = controller.compose(text, network="per-link")
+    assert "networks" not in apart.containers["es"]
+    assert "not reached as my_search" in apart.warnings[0]
+
+
+def test_a_container_name_that_nobody_could_reach_is_refused(controller: Controller) -> None:
+    with pytest.raises(OptionError, match=r"^services.es.container_name: 'My Search' cannot be used"):
+        controller.compose("services: {es: {image: e, container_name: My Search}}")
+
+
+def test_names_of_services_may_have_underscores(controller: Controller) -> None:
+    found = controller.compose("services: {my_app: {image: a, depends_on: [my_db]}, my_db: {image: d}}")
+    assert found.containers["my_app"]["links"] == ["my_db"]
+    with pytest.raises(OptionError, match="^services._app: '_app' cannot be used"):
+        controller.compose("services: {_app: {image: a}}")
