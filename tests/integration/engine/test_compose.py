@@ -47,7 +47,7 @@ TIERS = """
 services:
   web: {image: "box:1", networks: [front], depends_on: [api], links: ["api:backend"]}
   api: {image: "box:1", networks: {front: , back: {aliases: [middle]}}, depends_on: [db]}
-  db: {image: "box:1", networks: [back]}
+  db: {image: "box:1", networks: [back], container_name: my_db}
 networks: {front: , back: }
 """
 
@@ -111,6 +111,7 @@ def test_a_file_with_several_networks(engine: Engine, project: t.Callable[..., s
     assert daemon.reaches("shop_web", "backend")
     assert daemon.reaches("shop_api", "web")
     assert daemon.reaches("shop_api", "db")
+    assert daemon.reaches("shop_api", "my_db")
     assert daemon.reaches("shop_db", "middle")
     assert not daemon.reaches("shop_web", "db")
     assert not daemon.reaches("shop_db", "web")
