@@ -34,10 +34,10 @@ from .system_disk import NewSystem
 from .tasks import Show, run_task
 from .upload import upload
 from .vdis import attach_vdi, gone_already
+from .vm_changes import ChangedPool, ChangedVm, NewVm, RemovedVm
 from .vm_clone import CloneMaker, in_the_making, origin_in_the_making
 from .vm_facts import Disk, Nic, Observed, Remains, Template, Vm
 from .vm_keys import keys_of_clone
-from .vm_plan import ChangedPool, ChangedVm, NewVm, RemovedVm
 from .vm_residence import Migration
 from .vm_settings import settings_calls, settings_of
 from .vm_spec import VmSpec

@@ -8,77 +8,33 @@
 
 from __future__ import annotations
 
-import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from .._errors import HardshellError, OptionError
-from .._plan import Change, Plan
+from .._plan import Change
 from . import marks
 from .disks import plan_disks, refuse_full
 from .drive_plan import plan_drive
 from .iso_plan import plan_iso
 from .nics import plan_nics
 from .pool_facts import Pool
-from .power import START, SUSPEND, noted, power_changes, power_steps, refuse_blocked, removal_steps, restart_steps
-from .record_calls import Call, vm_call
+from .power import START, SUSPEND, noted, power_changes, power_steps, refuse_blocked, restart_steps
+from .record_calls import vm_call
 from .session import NULL_REF
 from .system_disk import SystemPlan, plan_system
 from .vm_availability import pool_power_on_calls
-from .vm_facts import Disk, Drive, Nic, Observed, Remains, Template, Vm
-from .vm_keys import DESTROY, keys_calls
+from .vm_changes import ChangedPool, ChangedVm, NewVm, Outcome, loose_deleted, own_shown, remains_deleted, rendered
+from .vm_facts import Disk, Drive, Nic, Observed, Template, Vm
+from .vm_removal import plan_absent
 from .vm_residence import Residence, plan_residence
 from .vm_settings import settings_after, settings_calls, settings_halt_for, settings_in, settings_of_clone
 from .vm_spec import VmSpec
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A plan, the VM after it, and what the user should know besides. What only the pool can know is None in ``vm``."""
-
-    plan: Plan
-    vm: Vm | None
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class NewVm:
-    """A VM to be cloned from ``template``, or finished where an interrupted run left ``unfinished``.
-
-    ``copy_to``: copied whole instead, to that SR, or with the null reference to those that its disks are on.
-    """
-
-    template: Template | None
-    unfinished: Vm | None
-    after: Vm
-    copy_to: str | None = None
-
-
-@dataclass(frozen=True)
-class ChangedVm:
-    """What of the VM itself is to be set. ``adopted``: its marks too, and those of its disks."""
-
-    before: Vm
-    after: Vm
-    adopted: bool
-    calls: tuple[Call, ...]
-
-
-@dataclass(frozen=True)
-class ChangedPool:
-    """What the pool itself must be set to for what the VM asks of it."""
-
-    calls: tuple[Call, ...]
-
-
-@dataclass(frozen=True)
-class RemovedVm:
-    vm: Vm
-
-
 def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
     """The plan for one VM. Raises ``HardshellError`` for what cannot be done, so before anything is changed."""
     if spec.state == "absent":
-        return _plan_absent(spec, observed)
+        return plan_absent(spec, observed)
     system = plan_system(spec, observed)
     before, after = _own(spec, observed, system)
     vm = system.vm if system.vm is not None and not system.vm.making else after
@@ -122,7 +78,7 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
         *([first] if first and not isinstance(first.payload, NewVm) else []),
         *_pool_changes(spec, observed),
         *system.changes,
-        *map(_loose_deleted, system.leftovers),
+        *map(loose_deleted, system.leftovers),
         *disks.changes,
         *cd.changes,
         *nics.changes,
@@ -151,7 +107,7 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
         ),
     )
     return Outcome(
-        _rendered(changes, observed.vm, after, with_host=residence.host is not None),
+        rendered(changes, observed.vm, after, with_host=residence.host is not None),
         after,
         system.warnings + disks.warnings + drive.warnings,
     )
@@ -202,7 +158,7 @@ def _own_change(spec: VmSpec, observed: Observed, before: Vm | None, after: Vm, 
     """The change of the VM itself, which is to be made where ``before`` is None or unfinished. ``running``: it runs meanwhile."""
     if before is None or before.making:
         return _creation(spec, observed.pool, observed.template, before, after)
-    before_shown, after_shown = _own_shown(before), _own_shown(after)
+    before_shown, after_shown = own_shown(before), own_shown(after)
     changed = [key for key in after_shown if before_shown[key] != after_shown[key]]
     calls = settings_calls(before.settings, after.settings, running=running)
     if not changed and not calls and not observed.adopting:
@@ -285,7 +241,7 @@ def _own_after(spec: VmSpec, vm: Vm, pool: Pool) -> Vm:
 
 
 def _creation(spec: VmSpec, pool: Pool, template: Template | None, unfinished: Vm | None, after: Vm) -> Change:
-    shown = _own_shown(after)
+    shown = own_shown(after)
     reason = "an interrupted run left it unfinished" if unfinished else ""
     if unfinished is None and template is not None:
         given = template.settings.facts()
@@ -299,114 +255,11 @@ def _creation(spec: VmSpec, pool: Pool, template: Template | None, unfinished: V
     return Change("vm", "create", "vm", spec.name, None, shown, reason=reason, payload=new)
 
 
-def _own_shown(vm: Vm) -> dict[str, t.Any]:
-    return {
-        "name": vm.name,
-        "description": vm.description,
-        "owner": vm.owner and str(vm.owner),
-        **vm.settings.facts(),
-        "tags": list(vm.tags),
-    }
-
-
 def _leftovers(observed: Observed) -> list[Change]:
     """What interrupted runs left and nothing in this plan takes up."""
-    changes = [_remains_deleted(each, "an interrupted run left this clone") for each in observed.half_made]
+    changes = [remains_deleted(each, "an interrupted run left this clone") for each in observed.half_made]
     uuid = observed.vm.uuid if observed.vm else None
     for disk in observed.loose_disks:
         if disk.name == marks.CONFIG_DRIVE_DISK and (disk.of_vm == uuid or uuid is None):
-            changes.append(_loose_deleted(disk))
+            changes.append(loose_deleted(disk))
     return changes
-
-
-def _plan_absent(spec: VmSpec, observed: Observed) -> Outcome:
-    changes: list[Change] = []
-    warnings: list[str] = []
-    vm = observed.vm
-    if vm is not None:
-        changes += _unprotected(spec, vm)
-        down = removal_steps(vm.power_state)
-        refuse_blocked(vm.name, vm.settings.keys.blocked, down)
-        changes += power_changes(vm.name, vm.power_state, down)
-        changes.append(Change("vm", "delete", "vm", vm.name, _own_shown(vm), None, payload=RemovedVm(vm)))
-        held = [*vm.disks, *([vm.drive.disk] if vm.drive.disk else [])]
-        for disk in held:
-            why = _stays(disk, unfinished=vm.making)
-            if why:
-                warnings.append(f"the disk {disk.name or disk.uuid!r} of {vm.name!r} stays: {why}")
-            else:
-                changes.append(_disk_deleted(f"disk:{disk.vdi}", disk, needs=("vm",)))
-        changes += [_remains_deleted(snapshot, "a snapshot of the VM", needs=("vm",)) for snapshot in vm.snapshots]
-    changes += [_remains_deleted(each, "an interrupted run left this clone") for each in observed.half_made]
-    changes += [_loose_deleted(disk) for disk in observed.loose_disks if not disk.keep]
-    return Outcome(_rendered(changes, vm, None), None, tuple(warnings))
-
-
-def _unprotected(spec: VmSpec, vm: Vm) -> list[Change]:
-    """What lifts the protection of a VM that is to go. Raises ``OptionError`` unless that was asked for by name."""
-    keys = vm.settings.keys
-    if DESTROY not in keys.blocked:
-        return []
-    wanted = spec.settings.keys
-    if wanted.delete_protection is not False and wanted.blocked.get(DESTROY, "") is not None:
-        expected = f"the VM {vm.name!r} is protected ({keys.blocked[DESTROY]}); give delete_protection: false with it"
-        raise OptionError("state", "absent", expected)
-    blocked = {operation: why for operation, why in keys.blocked.items() if operation != DESTROY}
-    calls = tuple(keys_calls(keys, replace(keys, blocked=blocked)))
-    payload = ChangedVm(vm, vm, adopted=False, calls=calls)
-    was, will = {"delete_protection": True}, {"delete_protection": False}
-    return [Change("protection", "update", "vm", vm.name, was, will, payload=payload)]
-
-
-def _stays(disk: Disk, *, unfinished: bool) -> str:
-    if disk.shared:
-        return "another VM holds it"
-    if disk.keep:
-        return f"it is marked {marks.KEEP}"
-    if not disk.ours and not unfinished:
-        return "it was not made here"
-    return ""
-
-
-def _remains_deleted(remains: Remains, reason: str, needs: tuple[str, ...] = ()) -> Change:
-    before = {"uuid": remains.uuid}
-    return Change(f"vm:{remains.uuid}", "delete", "vm", remains.name, before, None, needs, reason, payload=remains)
-
-
-def _loose_deleted(disk: Disk) -> Change:
-    return _disk_deleted(f"loose:{disk.uuid}", disk, reason="an interrupted run left it unattached")
-
-
-def _disk_deleted(change_id: str, disk: Disk, needs: tuple[str, ...] = (), reason: str = "") -> Change:
-    before = {"size": disk.size, "sr": disk.sr, "uuid": disk.uuid}
-    return Change(change_id, "delete", "disk", disk.name or str(disk.uuid), before, None, needs, reason, payload=disk)
-
-
-def _rendered(changes: t.Sequence[Change], before: Vm | None, after: Vm | None, *, with_host: bool = False) -> Plan:
-    in_order = []
-    for number, change in enumerate(changes):
-        needs = change.needs or ((changes[number - 1].id,) if number else ())
-        in_order.append(replace(change, needs=needs))
-    gone = [change.name for change in changes if change.id.startswith("loose:")]
-    unattached = {"unattached_disks": gone} if gone else {}
-    return Plan(tuple(in_order), {**_diffable(before, with_host), **unattached}, _diffable(after, with_host))
-
-
-def _diffable(vm: Vm | None, with_host: bool) -> dict[str, t.Any]:
-    """The facts for a diff: not what the pool measures, which changes by itself. ``with_host``: the host was asked for."""
-    if vm is None:
-        return {}
-    facts = vm.facts()
-    for measured in ("addresses", "address", "uuid", *([] if with_host else ["host"])):
-        facts.pop(measured)
-    if vm.returns_to is not None:
-        facts["power_cycle"] = vm.returns_to
-    if vm.power_state == "running":
-        for disk, shown_disk in zip(vm.disks, facts["disks"], strict=True):
-            if not disk.plugged:
-                shown_disk["plugged"] = False
-    for nic, shown_nic in zip(vm.nics, facts["networks"], strict=True):
-        shown_nic.pop("addresses")
-        if vm.power_state == "running" and not nic.plugged:
-            shown_nic["plugged"] = False
-    return facts

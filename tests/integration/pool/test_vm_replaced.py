@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import typing as t
 from pathlib import Path
+
+import yaml
 
 if t.TYPE_CHECKING:
     from conftest import Pool
@@ -88,6 +92,29 @@ def test_a_system_disk_that_was_left_unattached_comes_back(
     back = pool.four_steps("vm", **shop)
     assert [change["action"] for change in back["changes"]] == ["attach"]
     assert back["vm"]["disks"] == made["disks"]
+
+
+def test_the_role_tells_that_the_guest_is_a_new_one(
+    controller_pool: Pool, two_images: tuple[str, str], tmp_path: Path
+) -> None:
+    """Its engine is new then, and holds no containers."""
+    pool, (old, new) = controller_pool, two_images
+    pool.ok("vm", **SHOP, template=old, state="halted", networks=[])
+    names = ("xapi_host", "xapi_password", "xapi_ca_path")
+    given = {**pool.connection(), "vm_name": "shop", "vm_tenant": "acme", "vm_template": new, "vm_state": "halted"}
+    hosts = {"acme-shop": {**given, "vm_networks": [], "vm_allow_replace": True}}
+    tasks = [
+        {"ansible.builtin.include_role": {"name": "hardshell.xen.vm"}},
+        {"ansible.builtin.assert": {"that": "vm_created"}},
+    ]
+    defaults = {"group/hardshell.xen.xapi": {name: f"{{{{ {name} }}}}" for name in names}}
+    play = [{"hosts": "all", "gather_facts": False, "module_defaults": defaults, "tasks": tasks}]
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
+    (tmp_path / "play.yml").write_text(yaml.safe_dump(play))
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", "play.yml"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert root_of(pool)["other_config"]["hardshell:origin-name"] == new
 
 
 def ref_of(pool: Pool, uuid: str) -> set[str]:

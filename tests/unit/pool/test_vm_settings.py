@@ -14,12 +14,13 @@ from ansible_collections.hardshell.xen.plugins.module_utils._pool import marks
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.pool_facts import Host, Pool, StorageRepository, Thing
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.sizes import GIB
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_boot import Boot
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_changes import ChangedVm
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_cpu import Cpu
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_facts import Disk, Observed, Vm
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_keys import Keys
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_memory import Memory
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_placement import Link, Placement
-from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_plan import ChangedVm, plan_vm
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_plan import plan_vm
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_residence import Migration
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_settings import (
     Settings,
