@@ -77,7 +77,7 @@ def _entry(item: JSON, container: Container | None) -> JSON:
     return {
         **{key: item[key] for key in ("Id", "Image", "ImageID", "Created", "State", "Status")},
         "Names": item.get("Names") or [],
-        "Command": (item.get("Command") or "").split(" ")[0],
+        "Command": (item.get("Command") or "").partition(" ")[0],
         "Ports": item.get("Ports") or [],
         "Labels": {label: labels[label] for label in _LABELS if label in labels},
         "HostConfig": {**network_mode, **(_limits(container.options) if container else {})},

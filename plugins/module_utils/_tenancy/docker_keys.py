@@ -95,7 +95,7 @@ def _entry(container: JSON) -> dict[str, t.Any]:
         "image": str(container.get("Image") or ""),
         "imageid": str(container.get("ImageID") or ""),
         # Arguments may hold secrets, and whoever may read the pool can read this.
-        "command": str(container.get("Command") or "").split(" ")[0],
+        "command": str(container.get("Command") or "").partition(" ")[0],
         "created": str(container.get("Created") or 0),
         "state": state,
         "status": _status(state, status),

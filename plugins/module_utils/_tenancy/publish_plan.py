@@ -86,7 +86,7 @@ def plan_publish(spec: PublishSpec, observed: ObservedKeys) -> Outcome:
             changes.append(_change(key, present.get(key), wanted))
     after = {key: text for key, text in {**present, **spec.keys}.items() if text is not None}
     changed = [change.name for change in changes]
-    plan = Plan(tuple(changes), _shown(present, changed), _shown(after, changed))
+    plan = Plan(tuple(changes), *_shown(present, after, changed))
     will = dataclasses.replace(observed, keys=after)
     return Outcome(plan, facts_of(spec, will), _warnings(spec))
 
@@ -130,6 +130,8 @@ def _difference(before: str | None, after: str | None) -> tuple[t.Any, t.Any, st
     reasons = [_reason(name, old[name], new[name]) for name in differing if name in old and name in new]
     if before and after and not old and (problem := read_published({docker_keys.PS: before}, "").problem):
         reasons.append(problem)
+    elif before and after and not differing:
+        reasons.append("it was written by another")
     return (None if before is None else was), (None if after is None else will), "; ".join(filter(None, reasons))
 
 
@@ -158,8 +160,11 @@ def _value(key: str, written: str | None) -> t.Any:
     return found.problem or list(found.containers)
 
 
-def _shown(keys: Keys, changed: t.Sequence[str]) -> Facts:
-    return {key: _value(key, keys[key]) for key in changed if key in keys}
+def _shown(before: Keys, after: Keys, changed: t.Sequence[str]) -> tuple[Facts, Facts]:
+    """Both sides of the diff. What means the same and is written otherwise is shown as it is written."""
+    was, will = ({key: _value(key, keys[key]) for key in changed if key in keys} for keys in (before, after))
+    same = [key for key in was if key in will and was[key] == will[key]]
+    return {**was, **{key: before[key] for key in same}}, {**will, **{key: after[key] for key in same}}
 
 
 def _warnings(spec: PublishSpec) -> tuple[str, ...]:

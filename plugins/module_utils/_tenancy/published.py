@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import re
 import typing as t
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from xml.etree import ElementTree
 from xml.sax.saxutils import unescape
 
 from .._pool import marks
