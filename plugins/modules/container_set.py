@@ -60,6 +60,11 @@ options:
         A link gives name resolution and permission to talk, and its provider is started, and healthy, first. Cycles are refused.
       - C(networks), with O(network=declared), is a list of the networks that this member is in, or a mapping of them to lists of further names that it
         has there, or to C(aliases) and C(mac_address).
+      - C(network_mode) is V(none) for a member without any network, or C(service:NAME) for one that is in the network of another member. Both then have one
+        address, reach each other as localhost, and are linked to and published as that other member. C(ipc_mode) and C(pid_mode) take C(service:NAME) too; for
+        C(ipc_mode) the other member has C(shareable). Who shares a namespace is started after the other member, and replaced with it.
+      - C(follows) is a list of members that this one links to. When one of them is replaced, or is started again by this task, this one is replaced too; else
+        it stays as it is, and finds the new container under the same name.
       - C(mac_address) is the address of the member's own network; with O(network=declared) it stands at one of several networks. The engine keeps one
         address of a container, in the network that it is made in.
       - C(pull) is as O(pull), for this member's image. When members differ over one image, V(always) counts before V(missing), and V(missing) before V(never).

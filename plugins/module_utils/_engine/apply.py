@@ -19,6 +19,7 @@ from .._plan import Change, Plan, carry_out
 from . import files, names, options
 from .api import Engine, EngineError
 from .health import Watch, wait_ready, wait_steady
+from .namespaces import shared
 from .observe import Container
 from .plan import Wanted, Work
 from .spec import SetSpec
@@ -121,15 +122,14 @@ class Applier:
     def _create_body(self, wanted: Wanted, *, known: bool) -> JSON:
         """``known`` is whether it has its name in its own network from the start."""
         body = options.create_body(wanted.values)
-        own = wanted.attachments[wanted.network]
         body["Image"] = wanted.spec.image
         body["HostConfig"]["NetworkMode"] = wanted.network
-        endpoint: JSON = {"Aliases": sorted(own.aliases) if known else [], "Links": sorted(own.links)}
-        if wanted.values["mac_address"]:
-            # Of the endpoint since API 1.44; before, of the container, for the network that it is made in.
-            place = endpoint if self.engine.api >= (1, 44) else body
-            place["MacAddress"] = wanted.values["mac_address"]
-        body["NetworkingConfig"] = {"EndpointsConfig": {wanted.network: endpoint}}
+        for key in ("NetworkMode", "IpcMode", "PidMode"):
+            other = shared(body["HostConfig"].get(key))
+            if other:
+                body["HostConfig"][key] = f"container:{self._identity_of(other)}"
+        if wanted.network in wanted.attachments:
+            self._join(body, wanted, known=known)
         body.setdefault("Labels", {}).update(
             {
                 **self._labels(),
@@ -144,6 +144,25 @@ class Applier:
             }
         )
         return body
+
+    def _join(self, body: JSON, wanted: Wanted, *, known: bool) -> None:
+        own = wanted.attachments[wanted.network]
+        endpoint: JSON = {"Aliases": sorted(own.aliases) if known else [], "Links": sorted(own.links)}
+        if wanted.values["mac_address"]:
+            # Of the endpoint since API 1.44; before, of the container, for the network that it is made in.
+            place = endpoint if self.engine.api >= (1, 44) else body
+            place["MacAddress"] = wanted.values["mac_address"]
+        body["NetworkingConfig"] = {"EndpointsConfig": {wanted.network: endpoint}}
+
+    def _identity_of(self, member: str) -> str:
+        """The id of a member's container: of the new one where one has been made."""
+        name = names.container_name(self.spec.name, member)
+        try:
+            return str(self.engine.get(f"/containers/{name}{names.STAGED}/json")["Id"])
+        except EngineError as error:
+            if error.status != 404:
+                raise
+        return str(self.engine.get(f"/containers/{name}/json")["Id"])
 
     def _stop(self, step: Change) -> None:
         stop_container(self.engine, _current(step))

@@ -21,6 +21,7 @@ from .adopt import as_label, as_member
 from .capabilities import BASE_CAPABILITIES
 from .links import NAME, parse_link
 from .mounts import VOLUME_NAME
+from .namespaces import NO_NETWORK, by_member, shared
 from .observe import COMPOSE, Container
 from .ports import Port
 from .reported import NO_NEW_PRIVILEGES
@@ -46,6 +47,7 @@ class Definition:
 
 def define(set_name: str, containers: t.Sequence[Container], images: t.Mapping[str, JSON]) -> Definition:
     """The definition of ``containers``, which are all of one set, or of none. ``images`` are the configurations of their images, by id."""
+    containers = by_member(containers, member_name)
     left_out: list[str] = []
     volumes: dict[str, JSON] = {}
     members: dict[str, JSON] = {}
@@ -102,6 +104,8 @@ def _member(container: Container, image: JSON, lost: list[str]) -> JSON:
             continue
         written = _WRITERS.get(option.name, _plain)(option.name, value, default)
         found.update(_checked(option, value, written, lost))
+    if container.network_mode == NO_NETWORK or shared(container.network_mode):
+        found["network_mode"] = container.network_mode
     if not container.member and values["restart"] == "no" and container.has_succeeded:
         found["one_shot"] = True
         lost.append("it has ended well, and is taken for one that runs once")
@@ -218,6 +222,7 @@ def _network(
     set_name: str, containers: t.Mapping[str, Container], members: dict[str, JSON], left_out: list[str]
 ) -> str:
     """The way in which the containers reach each other; with several networks each member is told its own."""
+    containers = {name: c for name, c in containers.items() if "network_mode" not in members[name]}
     own = [c for c in containers.values() if c.member]
     if own and all(c.network_mode == names.own_network(set_name, c.known_as) for c in own):
         return "per-link"

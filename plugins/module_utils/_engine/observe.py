@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from . import names, options, reported
 from .api import Engine, EngineError
+from .namespaces import NO_NETWORK, by_member
 from .ports import Port
 from .references import Images
 
@@ -170,6 +171,7 @@ def observe(engine: Engine, set_name: str, *, volumes: bool = False, adopt: Choo
         networks = [read_network(item) for item in futures["networks"].result()]
         containers = [read_container(found, networks) for found in inspects]
         containers = [as_member(one, set_name, adopted[one.id]) if one.id in adopted else one for one in containers]
+        containers = by_member(containers, lambda one: one.member)
         return Observed(
             containers=tuple(sorted(containers, key=lambda container: container.name)),
             neighbours=neighbours,
@@ -266,7 +268,9 @@ def read_container(inspect: JSON, networks: t.Sequence[Network]) -> Container:
         links=tuple(filter(None, labels.get(names.LINKS, "").split(","))),
         options=options.read_all(inspect),
         network_mode=next((network.name for network in networks if network.id == mode), mode),
-        attachments={name: read_attachment(endpoint, inspect["Id"]) for name, endpoint in attached.items()},
+        attachments={
+            name: read_attachment(endpoint, inspect["Id"]) for name, endpoint in attached.items() if name != NO_NETWORK
+        },
         addresses={
             name: address
             for name, endpoint in attached.items()

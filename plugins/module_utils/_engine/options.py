@@ -18,7 +18,7 @@ import json
 import typing as t
 from dataclasses import dataclass
 
-from . import parsers, reported, requested
+from . import namespaces, parsers, reported, requested
 from .capabilities import effective_capabilities
 
 JSON = dict[str, t.Any]
@@ -127,9 +127,7 @@ OPTIONS: tuple[Option, ...] = (
         inherit=lambda asked, image: asked or (image.get("WorkingDir") or "/").rstrip("/") or "/",
     ),
     Option("hostname", reported.hostname, _config("Hostname"), parsers.text, ""),
-    Option(
-        "domainname", lambda inspect: inspect["Config"].get("Domainname") or "", _config("Domainname"), parsers.text, ""
-    ),
+    Option("domainname", reported.domainname, _config("Domainname"), parsers.text, ""),
     Option(
         "labels",
         reported.labels,
@@ -202,8 +200,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("devices", reported.devices, requested.devices, parsers.devices, ()),
     Option("blkio", reported.blkio, requested.blkio, parsers.blkio, {}),
-    _plain("ipc_mode", "IpcMode", parsers.one_of("private", "shareable", "none", "host"), ENGINE_DEFAULT),
-    _plain("pid_mode", "PidMode", parsers.one_of("host"), ""),
+    _plain("ipc_mode", "IpcMode", namespaces.mode("private", "shareable", "none", "host"), ENGINE_DEFAULT),
+    _plain("pid_mode", "PidMode", namespaces.mode("host"), ""),
     _plain("uts_mode", "UTSMode", parsers.one_of("host"), ""),
     _plain("userns_mode", "UsernsMode", parsers.one_of("host"), ""),
     _plain("read_only", "ReadonlyRootfs", parsers.boolean, False),

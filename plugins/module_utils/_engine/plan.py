@@ -18,12 +18,15 @@ from . import names, options, show
 from .leftovers import clean_up
 from .links import Link, start_order
 from .mounts import Mount
+from .namespaces import lost_network
 from .observe import Attachment, Container, Observed
 from .references import Reference
 from .replicas import providers_of
 from .spec import MemberSpec, SetSpec
 from .update_order import arrange
 
+# What puts a member's namespaces in the place of those that there were.
+RENEWING = ("create", "replace", "start")
 STARTABLE = ("created", "exited", "paused")
 
 
@@ -98,6 +101,8 @@ def _with_image_volumes(
 def attachments(spec: SetSpec, member: MemberSpec) -> dict[str, Attachment]:
     """The networks of a member, its own first. An alias of a link is known to the consumer alone."""
     own = spec.own_network(member.name)
+    if member.network_mode:
+        return {}
     if spec.network == "flat":
         return {own: Attachment(frozenset({member.known_as}), frozenset(map(str, _renamed(member))))}
     if spec.network == "declared":
@@ -147,7 +152,10 @@ def plan(spec: SetSpec, observed: Observed, wanted: t.Mapping[str, Wanted]) -> P
     ground = tuple(change.id for change in changes)
     current = settled.current()
     for name, member in wanted.items():
-        changes += _member_changes(spec, member, current.get(name), ground, {change.id for change in changes})
+        renewed = {change.name for change in changes if change.kind == "container" and change.action in RENEWING}
+        lost = lost_network(current[name], current) if name in current else ""
+        renewed |= {lost} - {""}
+        changes += _member_changes(spec, member, current.get(name), ground, {change.id for change in changes}, renewed)
     changes += _removals(spec, settled, tuple(change.id for change in changes))
     changes = arrange(spec, changes)
     before = {str(change.id): change.before for change in changes if change.before is not None}
@@ -170,7 +178,12 @@ def _missing_volumes(wanted: t.Mapping[str, Wanted], observed: Observed) -> list
 
 
 def _member_changes(
-    spec: SetSpec, wanted: Wanted, current: Container | None, ground: tuple[str, ...], planned: set[str]
+    spec: SetSpec,
+    wanted: Wanted,
+    current: Container | None,
+    ground: tuple[str, ...],
+    planned: set[str],
+    renewed: t.Container[str],
 ) -> list[Change]:
     name = wanted.spec.name
     needs = (
@@ -198,6 +211,7 @@ def _member_changes(
     differing = options.differences(wanted.values, current.options, current.asked)
     before, after = show.differences(current.options, wanted.values, differing)
     _add_identity(spec, wanted, current, before, after)
+    followed = [provider for provider in wanted.spec.follows if provider in renewed]
     if wanted.values["mac_address"] and current.attachments.get(wanted.network) != wanted.attachments[wanted.network]:
         # Connecting it anew would not keep the address.
         before.setdefault("network", f"{wanted.network}, without its names")
@@ -209,10 +223,14 @@ def _member_changes(
     if (
         spec.recreate == "always"
         or replace_for
+        or followed
         or (differing and update is None)
         or current.state in ("dead", "removing")
     ):
-        if not after:
+        if not after and followed:
+            why = f"it follows {', '.join(followed)}, started after it or to be replaced"
+            before, after = {"id": current.id[:12]}, {"id": "(a new one)"}
+        elif not after:
             why = "recreate=always" if spec.recreate == "always" else f"its state is {current.state}"
             before, after = {"id": current.id[:12]}, {"id": "(a new one)"}
         else:

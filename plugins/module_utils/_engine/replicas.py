@@ -34,7 +34,10 @@ def expand(members: t.Mapping[str, MemberSpec], replicas: t.Mapping[str, int]) -
         for container in called[name]:
             if container != name:
                 _check(name, container, member, members)
-            found[container] = dataclasses.replace(member, name=container, providers=tuple(dict.fromkeys(providers)))
+            followed = tuple(name for provider in member.follows for name in called[provider])
+            found[container] = dataclasses.replace(
+                member, name=container, providers=tuple(dict.fromkeys(providers)), follows=followed
+            )
     return found
 
 

@@ -16,6 +16,7 @@ from .api import Engine
 from .findings import container_findings, in_order
 from .listing import listing, read_engine
 from .mounts import Mount
+from .namespaces import NO_NETWORK, shared
 from .observe import Container, Observed, observe
 from .options import ENGINE_DEFAULT
 from .plan import Wanted
@@ -145,7 +146,8 @@ def _read_set(set_name: str, observed: Observed) -> JSON:
 
 
 def _network_kind(set_name: str, members: t.Mapping[str, Container]) -> str:
-    if any(container.network_mode == names.flat_network(set_name) for container in members.values()):
+    placed = [c for c in members.values() if c.network_mode != NO_NETWORK and not shared(c.network_mode)]
+    if any(container.network_mode == names.flat_network(set_name) for container in placed):
         return "flat"
-    own = all(c.network_mode == names.own_network(set_name, c.known_as) for c in members.values())
+    own = all(c.network_mode == names.own_network(set_name, c.known_as) for c in placed)
     return "per-link" if own else "declared"

@@ -64,7 +64,18 @@ def healthcheck(config: JSON) -> dict[str, t.Any]:
     return {"test": test, **{name: found.get(key) or 0 for name, key in HEALTH_KEYS.items()}}
 
 
+def _in_network_of_another(inspect: JSON) -> bool:
+    # The engine then reports the other's names as those of the container.
+    return (inspect["HostConfig"].get("NetworkMode") or "").startswith("container:")
+
+
+def domainname(inspect: JSON) -> str:
+    return "" if _in_network_of_another(inspect) else inspect["Config"].get("Domainname") or ""
+
+
 def hostname(inspect: JSON) -> str:
+    if _in_network_of_another(inspect):
+        return ""
     found: str = inspect["Config"].get("Hostname") or ""
     return "" if found == inspect["Id"][:12] else found
 

@@ -18,6 +18,7 @@ from .files import PlacedFile, fingerprints, parse_files
 from .links import DNS_LABEL, NAME, Link, check_links, parse_link, start_order
 from .mounts import ENGINE_SOCKETS, Mount, parse_mount
 from .named_volumes import NamedVolume, check_used, parse_volumes
+from .namespaces import check_namespaces, check_network_mode, check_reachable, shared, with_links
 from .networks import Joined, Networks, check_names, parse_networks
 from .options import OPTIONS
 from .ports import Port, parse_ports
@@ -41,6 +42,8 @@ _MEMBER_KEYS = (
     "engine_socket",
     "replicas",
     "pull",
+    "network_mode",
+    "follows",
 )
 MOST_REPLICAS = 100
 PULL = ("missing", "always", "never")
@@ -51,7 +54,8 @@ class MemberSpec:
     """One container of the set. ``known_as`` is what consumers call it, which replicas share; ``providers`` are the containers that its links lead to.
 
     ``asked`` holds the canonical value of each option that was written; ``networks`` are empty unless the set's are declared, and ``mac_network`` is the one
-    of them in which it has an address of its own. ``pull`` is empty where the set's policy holds.
+    of them in which it has an address of its own; ``network_mode`` is empty for a member that has networks, and ``follows`` are the members whose replacement
+    replaces it. ``pull`` is empty where the set's policy holds.
     """
 
     name: str
@@ -63,6 +67,8 @@ class MemberSpec:
     asked: t.Mapping[str, t.Any] = field(default_factory=dict)
     networks: Networks = field(default_factory=dict)
     mac_network: str = ""
+    network_mode: str = ""
+    follows: tuple[str, ...] = ()
     pull: str = ""
     files: t.Mapping[str, PlacedFile] = field(default_factory=dict, repr=False)
 
@@ -109,7 +115,9 @@ class SetSpec:
         return start_order(self.providers())
 
     def own_network(self, member: str) -> str:
-        """The network that ``member`` is created in."""
+        """The network that ``member`` is created in, or its ``network_mode``."""
+        if self.members[member].network_mode:
+            return self.members[member].network_mode
         if self.network == "flat":
             return names.flat_network(self.name)
         if self.network == "declared":
@@ -121,7 +129,8 @@ class SetSpec:
         if self.network == "declared":
             declared = (network for member in self.order() for network in self.members[member].networks)
             return tuple(dict.fromkeys(names.declared_network(self.name, network) for network in declared))
-        return tuple(dict.fromkeys(self.own_network(member) for member in self.order()))
+        own = (member for member in self.order() if not self.members[member].network_mode)
+        return tuple(dict.fromkeys(self.own_network(member) for member in own))
 
     def with_warnings(self, warnings: t.Iterable[str]) -> SetSpec:
         return replace(self, warnings=(*self.warnings, *warnings))
@@ -151,7 +160,9 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
             replicas[member] = parsers.integer(1, MOST_REPLICAS)(
                 f"containers.{member}.replicas", definition.get("replicas", 1)
             )
+        check_namespaces(members, replicas)
         check_links({member: spec.links for member, spec in members.items()})
+        check_reachable(members, network)
         check_names({member: spec.networks for member, spec in members.items()})
         _check_ports(members)
         check_used("volumes", volumes, {m.source for spec in members.values() for m in spec.asked.get("volumes", ())})
@@ -227,7 +238,9 @@ def _member(
     links = tuple(
         sorted({parse_link(f"{path}.links[{i}]", item) for i, item in enumerate(_items(path, given, "links"))})
     )
-    joined = _networks(path, given.get("networks"), network)
+    network_mode = check_network_mode(path, given)
+    links = with_links(links, (network_mode, asked.get("ipc_mode"), asked.get("pid_mode")))
+    joined = Joined({}) if network_mode else _networks(path, given.get("networks"), network)
     if joined.mac_address:
         asked["mac_address"] = joined.mac_address
     elif "mac_address" in asked and len(joined.networks) > 1:
@@ -279,9 +292,25 @@ def _member(
         asked=asked,
         networks=joined.networks,
         mac_network=joined.mac_network,
+        network_mode=network_mode,
+        follows=_follows(path, given, links, (network_mode, asked.get("ipc_mode"), asked.get("pid_mode"))),
         pull=pull,
         files=files,
     )
+
+
+def _follows(
+    path: str, given: t.Mapping[str, t.Any], links: t.Iterable[Link], modes: t.Iterable[t.Any]
+) -> tuple[str, ...]:
+    """The members that it follows: those that it names, and those whose namespaces it shares."""
+    providers = {link.provider for link in links}
+    named = parsers.sorted_texts(f"{path}.follows", given.get("follows") or [])
+    for name in named:
+        if name not in providers:
+            raise OptionError(
+                f"{path}.follows", name, "a container follows what it links to; add the link, or take it out"
+            )
+    return tuple(sorted({*named, *filter(None, map(shared, modes))}))
 
 
 def _networks(path: str, given: t.Any, network: str) -> Joined:

@@ -57,7 +57,11 @@ def steps(plan: Plan) -> Plan:
     for kind in ("network", "volume"):
         ground += [add(change.id, "create", change, leftovers, kind=kind) for change in of(kind, "create")]
     new, old = of("container", "create", "replace"), of("container", "replace", "remove")
-    staged = [add(f"stage:{change.name}", "create", change, ground, name=f"{change.name}.new") for change in new]
+    # Who shares a namespace is made after the one that it is shared with, whose id it needs.
+    staged = [
+        add(f"stage:{c.name}", "create", c, ground, [f"stage:{other}" for other in _follows(c)], name=f"{c.name}.new")
+        for c in _providers_first(new)
+    ]
     joined = [
         add(change.id, change.action, change, ground, kind="connection")
         for change in of("connection", "connect", "reconnect")
@@ -131,6 +135,11 @@ def _one_after_another(
 
 def _work(change: Change) -> Work:
     return t.cast(Work, change.payload)
+
+
+def _follows(change: Change) -> t.Sequence[str]:
+    wanted = _work(change).wanted
+    return wanted.spec.follows if wanted else ()
 
 
 def _providers_before(changes: list[Change]) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ import dataclasses
 import typing as t
 
 from .._plan import Change
+from .namespaces import shared
 from .spec import SetSpec
 
 if t.TYPE_CHECKING:
@@ -32,6 +33,8 @@ def arrange(spec: SetSpec, changes: list[Change]) -> list[Change]:
 
 def obstacle(spec: SetSpec, wanted: Wanted) -> str:
     """Why the new container cannot run beside the old one; empty when it can."""
+    if wanted.spec.network_mode or any(shared(wanted.values[option]) for option in ("ipc_mode", "pid_mode")):
+        return "it has no network, or shares a namespace"
     if spec.network != "per-link":
         # Its name would answer for both while the new one is not ready yet: only a network that is its own can be joined last.
         return f"with network={spec.network} it has no network of its own"

@@ -14,6 +14,7 @@ from ansible_collections.hardshell.xen.plugins.module_utils._engine import names
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.adopt import choose, refuse_unadoptable
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.definition import define
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.leftovers import clean_up
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.namespaces import by_member, shared
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.observe import (
     Container,
     Neighbour,
@@ -38,13 +39,19 @@ def foreign(definition: dict[str, t.Any], **labels: str) -> list[Container]:
     """Containers as another tool makes them: called as their members, with no label of ours."""
     spec = spec_of(definition, network="flat")
     found = []
+    identities = {name: f"{number + 1:064x}" for number, name in enumerate(wanted_of(spec))}
     for number, (name, wanted) in enumerate(wanted_of(spec).items()):
         report = engine_report(spec, wanted, f"{number + 1:064x}")
         own = {key: value for key, value in report["Config"]["Labels"].items() if not key.startswith(names.PREFIX)}
         report["Config"]["Labels"] = {**own, **labels}
         report["Name"] = f"/{name}"
-        report["HostConfig"]["NetworkMode"] = "others"
-        report["NetworkSettings"]["Networks"] = {"others": report["NetworkSettings"]["Networks"]["shop"]}
+        if wanted.attachments:
+            report["HostConfig"]["NetworkMode"] = "others"
+            report["NetworkSettings"]["Networks"] = {"others": report["NetworkSettings"]["Networks"]["shop"]}
+        for key in ("NetworkMode", "PidMode"):
+            other = shared(report["HostConfig"].get(key))
+            if other:
+                report["HostConfig"][key] = f"container:{identities[other]}"
         found.append(read_container(report, []))
     return found
 
@@ -55,8 +62,8 @@ def neighbour(name: str, identity: str = "1", **given: t.Any) -> Neighbour:
 
 def as_seen(spec: SetSpec, containers: list[Container]) -> Observed:
     chosen = choose(spec, [neighbour(one.name, one.id) for one in containers])
-    seen = tuple(as_member(one, spec.name, chosen[one.id]) for one in containers if one.id in chosen)
-    return dataclasses.replace(empty(), containers=seen)
+    seen = [as_member(one, spec.name, chosen[one.id]) for one in containers if one.id in chosen]
+    return dataclasses.replace(empty(), containers=tuple(by_member(seen, lambda one: one.member)))
 
 
 @settings(max_examples=40)
@@ -83,8 +90,9 @@ def test_the_definition_of_foreign_containers_plans_nothing_but_their_adoption(d
     assert {change.name for change in changes} == set(definition)
     for change in changes:
         assert change.action == "replace"
-        assert change.before == {"owner": "not ours", "network": "others"}
-        assert change.after == {"owner": "adopted", "network": "shop"}
+        placed = "network_mode" not in definition[change.name]
+        assert change.before == {"owner": "not ours", **({"network": "others"} if placed else {})}
+        assert change.after == {"owner": "adopted", **({"network": "shop"} if placed else {})}
         assert change.reason == f"{change.name} is not ours: adopted"
     assert plan(spec, after(spec, observed, planned), wanted).summaries() == []
 

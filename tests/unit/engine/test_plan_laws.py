@@ -63,11 +63,23 @@ def definitions(draw: st.DrawFn) -> dict[str, t.Any]:
             options.pop("restart", None)
         if "memory_swap" in options and options["memory_swap"] != -1:
             options["memory"] = "1g"
-        providers = draw(st.lists(st.sampled_from(chosen[:position]), unique=True)) if position else []
+        # A member in the network of another one is reached as that.
+        earlier = [other for other in chosen[:position] if "network_mode" not in found[other]]
+        providers = draw(st.lists(st.sampled_from(earlier), unique=True)) if earlier else []
         if providers:
             options["links"] = [
                 f"{provider}:{provider}-alias" if draw(st.booleans()) else provider for provider in providers
             ]
+            shared = draw(st.sampled_from(["", "pid_mode", "network_mode"]))
+            if shared == "pid_mode":
+                options["pid_mode"] = f"service:{providers[0]}"
+            elif shared:
+                options["links"] = [providers[0]]
+                for option in ("hostname", "mac_address"):
+                    options.pop(option, None)
+                options["network_mode"] = f"service:{providers[0]}"
+            elif draw(st.booleans()):
+                options["follows"] = providers
         found[name] = options
     return found
 

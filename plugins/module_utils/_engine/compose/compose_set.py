@@ -20,7 +20,7 @@ from .files import Files
 from .interpolate import Variables
 from .load import Loader, Read
 from .merge import JSON
-from .networks import container_names, is_flat, links, mac_addresses, networks, one_shots, with_aliases
+from .networks import container_names, follows, is_flat, links, mac_addresses, networks, one_shots, with_aliases
 from .services import Services
 from .volumes import named_volumes
 
@@ -99,6 +99,8 @@ def _containers(
     disabled = frozenset(model.get("services") or {}) - enabled.keys()
     for name, own in links(enabled, disabled).items():
         containers[name].update({"links": own} if own else {})
+    for name, followed in follows(enabled, containers).items():
+        containers[name]["follows"] = followed
     for name in one_shots(enabled):
         containers[name]["one_shot"] = True
     connections = networks(enabled, list(model.get("networks") or {}))

@@ -58,6 +58,17 @@ def _links(name: str, service: JSON, services: t.Mapping[str, JSON], disabled: t
     return list(found)
 
 
+def follows(services: t.Mapping[str, JSON], containers: t.Mapping[str, JSON]) -> dict[str, list[str]]:
+    """The services that are to be replaced with one that they depend on, and those ones."""
+    found: dict[str, list[str]] = {}
+    for name, service in services.items():
+        for provider, given in (service.get("depends_on") or {}).items():
+            option = f"services.{name}.depends_on.{provider}.restart"
+            if parsers.boolean(option, (given or {}).get("restart", False)) and provider in containers:
+                found.setdefault(name, []).append(provider)
+    return found
+
+
 def one_shots(services: t.Mapping[str, JSON]) -> frozenset[str]:
     """The services that another one waits for until they have ended well. Raises OptionError for one that is to be healthy or to go on as well."""
     awaited: dict[str, dict[str, str]] = {}
@@ -99,6 +110,12 @@ def networks(services: t.Mapping[str, JSON], declared: t.Collection[str]) -> dic
     found = {}
     for name, service in services.items():
         own = service.get("networks") or {DEFAULT: None}
+        if service.get("network_mode") is not None:
+            if service.get("networks"):
+                raise OptionError(
+                    f"services.{name}.networks", list(own), "a service with a network_mode has no networks"
+                )
+            continue
         for network in own:
             if network != DEFAULT and network not in declared:
                 near = difflib.get_close_matches(network, declared, 1)
@@ -142,6 +159,12 @@ def mac_addresses(services: t.Mapping[str, JSON]) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for name, service in services.items():
         path = f"services.{name}"
+        if service.get("network_mode") is not None:
+            if service.get("mac_address") is not None:
+                raise OptionError(
+                    f"{path}.mac_address", service["mac_address"], "a service with a network_mode has none of its own"
+                )
+            continue
         own = service.get("networks") or {DEFAULT: None}
         placed = {
             place: str(setting["mac_address"])
@@ -179,4 +202,4 @@ def _aliases(option: str, setting: JSON | None) -> list[str]:
 def is_flat(connections: t.Mapping[str, t.Mapping[str, list[str]]]) -> bool:
     """Whether every service is in the same one network, under its own name."""
     in_use = {network for own in connections.values() for network in own}
-    return len(in_use) == 1 and not any(aliases for own in connections.values() for aliases in own.values())
+    return len(in_use) <= 1 and not any(aliases for own in connections.values() for aliases in own.values())

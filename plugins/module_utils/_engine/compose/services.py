@@ -17,6 +17,7 @@ import typing as t
 
 from ..._errors import OptionError
 from .. import parsers
+from ..namespaces import NO_NETWORK, mode
 from ..options import BY_NAME
 from ..references import parse_reference
 from .env_file import parse_env_file
@@ -124,6 +125,8 @@ class Services:
             found.update({"volumes": mounts.volumes} if mounts.volumes else {})
             _add(found, "tmpfs", f"{path}.volumes", [*found.get("tmpfs", []), *mounts.tmpfs])
         found.update(_replicas(path, given))
+        if given.get("network_mode") is not None:
+            found["network_mode"] = mode(NO_NETWORK)(f"{path}.network_mode", given["network_mode"])
         found.update(_pull(f"{path}.pull_policy", given.get("pull_policy")))
         _add(found, "annotations", f"{path}.annotations", _annotations(given.get("annotations") or {}))
         found.update(self._security(f"{path}.security_opt", given.get("security_opt") or []))

@@ -92,7 +92,11 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
     "deploy.replicas": [({"deploy": {"replicas": 3}}, {"replicas": 3}), ({"deploy": {"replicas": 1}}, {})],
     "scale": [({"scale": "2"}, {"replicas": 2}), ({"scale": 2, "deploy": {"replicas": 2}}, {"replicas": 2})],
     "ipc": [({"ipc": "shareable"}, {"ipc_mode": "shareable"}), ({"ipc": "host"}, {"ipc_mode": "host"})],
-    "pid": [({"pid": "host"}, {"pid_mode": "host"})],
+    "pid": [({"pid": "host"}, {"pid_mode": "host"}), ({"pid": "service:db"}, {"pid_mode": "service:db"})],
+    "network_mode": [
+        ({"network_mode": "service:db"}, {"network_mode": "service:db"}),
+        ({"network_mode": "none"}, {"network_mode": "none"}),
+    ],
     "uts": [({"uts": "host"}, {"uts_mode": "host"})],
     "userns_mode": [({"userns_mode": "host"}, {"userns_mode": "host"})],
     "cap_add": [({"cap_add": ["NET_ADMIN"]}, {"cap_add": ["NET_ADMIN"]})],
@@ -113,6 +117,10 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
     "depends_on.*.condition": [
         ({"depends_on": {"db": {"condition": "service_healthy"}}}, {"links": ["db"]}),
         ({"depends_on": {"db": {"condition": "service_completed_successfully"}}}, {"links": ["db"]}),
+    ],
+    "depends_on.*.restart": [
+        ({"depends_on": {"db": {"restart": True}}}, {"links": ["db"], "follows": ["db"]}),
+        ({"depends_on": {"db": {"restart": False}}}, {"links": ["db"]}),
     ],
     "depends_on.*.required": [
         ({"depends_on": {"db": {"condition": "service_started", "required": True}}}, {"links": ["db"]})
@@ -480,7 +488,7 @@ def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
         ({"depends_on": {"db": {"condition": "service_done"}}}, r"depends_on\.db\.condition: "),
         ({"scale": 0}, "scale: 0"),
         ({"scale": 2, "deploy": {"replicas": 3}}, r"deploy\.replicas: 3 .*scale says another"),
-        ({"ipc": "service:db"}, "ipc: 'service:db'"),
+        ({"ipc": "container:abc"}, "ipc: 'container:abc'"),
         ({"blkio_config": {"device_read_bps": [{"path": "/dev/sda"}]}}, r"blkio_config\.device_read_bps\[0\]\.rate: "),
         ({"depends_on": ["mqq"]}, r"depends_on\.mqq: .*did you mean 'mq'"),
         ({"depends_on": ["web"]}, r"depends_on\.web: .*does not depend on itself"),
@@ -502,6 +510,10 @@ def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
         ({"networks": ["back"]}, r"networks\.back: .*no such network"),
         ({"mac_address": "01:00:5e:00:00:01"}, r"networks\.default\.mac_address: '01:00:5e"),
         ({"annotations": {"a": [1]}}, r"annotations\.a: "),
+        ({"network_mode": "host"}, r"network_mode: 'host' .*none, service:NAME"),
+        ({"network_mode": "service:db", "networks": {"default": None}}, r"networks: .*network_mode has no networks"),
+        ({"network_mode": "none", "mac_address": "02:42:ac:11:00:07"}, r"mac_address: "),
+        ({"pid": "container:abc"}, r"pid: 'container:abc'"),
         ({"pull_policy": "build"}, r"pull_policy: 'build'"),
         ({"pull_policy": "daily"}, r"pull_policy: 'daily'"),
         ({"pull_policy": ["always"]}, "pull_policy: "),

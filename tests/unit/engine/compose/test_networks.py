@@ -166,3 +166,31 @@ def test_names_of_services_may_have_underscores(controller: Controller) -> None:
     assert found.containers["my_app"]["links"] == ["my_db"]
     with pytest.raises(OptionError, match="^services._app: '_app' cannot be used"):
         controller.compose("services: {_app: {image: a}}")
+
+
+@pytest.mark.parametrize(
+    ("service", "option"),
+    [
+        ({"network_mode": "service:gone"}, "network_mode"),
+        ({"network_mode": "service:db", "ports": ["80:80"]}, "ports"),
+        ({"ipc": "service:db"}, "ipc"),
+        ({"pid": "service:web"}, "pid"),
+    ],
+)
+def test_a_namespace_that_cannot_be_shared_is_refused_by_its_key(service: dict[str, t.Any], option: str) -> None:
+    document = {"services": {"web": {"image": "box:1", **service}, "db": {"image": "box:1"}}}
+    with pytest.raises(HardshellError, match=rf"^services\.web\.{option}: "):
+        parse_task({**parameters(None, network=None, pull=None), "compose": document})
+
+
+def test_a_service_in_the_network_of_another_leaves_the_file_flat(controller: Controller) -> None:
+    found = controller.compose(
+        "services: {vpn: {image: v}, app: {image: a, network_mode: 'service:vpn', ipc: shareable}}"
+    )
+    assert found.network == "flat"
+    assert found.containers["app"] == {
+        "image": "a",
+        "restart": "no",
+        "network_mode": "service:vpn",
+        "ipc_mode": "shareable",
+    }
