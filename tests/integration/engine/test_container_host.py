@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The role container_host on a guest without Python: an sshd in a mount namespace of its own, with a real engine and a systemctl that takes notes."""
+"""The role container_host on a guest without Python: an sshd in a mount namespace of its own, with a real engine and a
+supervisor of services that takes notes."""
 
 from __future__ import annotations
 
@@ -22,27 +23,51 @@ from .sshd import run_sshd
 
 pytestmark = pytest.mark.engine
 
+# What a supervisor of services says and does, as far as the role asks; the last argument of all but rc-update is the service.
 SYSTEMCTL = """#!/bin/sh
-echo "$*" >>{directory}/systemctl
+echo "$*" >>{directory}/notes
+for service; do :; done
 case $1 in
-    is-enabled | is-active) test -e {directory}/enabled ;;
-    enable) touch {directory}/enabled ;;
-    disable) rm -f {directory}/enabled ;;
+    is-enabled | is-active) test -e {directory}/enabled-$service ;;
+    enable) touch {directory}/enabled-$service ;;
+    disable) rm -f {directory}/enabled-$service ;;
     show) echo {directory}/docker.service ;;
     restart) test "$2" != docker || ! grep -q refused /etc/docker/daemon.json ;;
 esac
 """
+RC_UPDATE = """#!/bin/sh
+echo "update $*" >>{directory}/notes
+case $* in
+    "show default") for name in {directory}/enabled-*; do echo "  ${{name##*/enabled-}} | default"; done ;;
+    "--quiet add "*) touch {directory}/enabled-$3 ;;
+    "--quiet delete "*) rm -f {directory}/enabled-$3 ;;
+esac
+"""
+RC_SERVICE = """#!/bin/sh
+echo "service $*" >>{directory}/notes
+case $2 in
+    status) test -e {directory}/enabled-$1 ;;
+esac
+"""
 # What the role writes to must not be this machine's own.
 START = """
-for folder in /etc/docker /etc/systemd/system /opt; do mkdir -p $folder && mount -t tmpfs tmpfs $folder || exit 1; done
+for folder in /etc/docker /etc/systemd/system /etc/init.d /opt; do mkdir -p $folder && mount -t tmpfs tmpfs $folder || exit 1; done
 echo '{"log-driver": "journald", "labels": ["kept=yes"]}' >/etc/docker/daemon.json
 exec "$@"
 """
+# A guest with OpenRC has no systemctl: a file that is not executable is none.
+WITHOUT_SYSTEMD = "test ! -e /usr/bin/systemctl || mount --bind /etc/passwd $(realpath /usr/bin/systemctl) || exit 1"
 PLAYBOOK = """
 - hosts: guest
   gather_facts: false
   roles: [hardshell.xen.container_host]
 """
+
+
+RULES = [
+    {"sources": ["192.0.2.0/24", "2001:db8::/32"]},
+    {"sources": ["0.0.0.0/0"], "ports": ["443", "8000-8010/udp"]},
+]
 
 
 class Guest:
@@ -103,23 +128,31 @@ class Guest:
     def has(self, path: str) -> bool:
         return (self._root / path).exists()
 
-    def asked_of_systemd(self) -> list[str]:
-        """What systemctl was told since the last time."""
-        notes = self._directory / "systemctl"
+    def told(self) -> list[str]:
+        """What the supervisor of services was told to do since the last time."""
+        notes = self._directory / "notes"
         found = notes.read_text().splitlines() if notes.exists() else []
         notes.write_text("")
-        return [line for line in found if not line.startswith(("is-", "show"))]
+        return [
+            line
+            for line in found
+            if not line.startswith(("is-", "show", "update show")) and not line.endswith(" status")
+        ]
 
 
-@pytest.fixture
-def guest(daemon: Daemon, tmp_path: Path) -> t.Iterator[Guest]:
+@pytest.fixture(params=["systemd"])
+def guest(daemon: Daemon, tmp_path: Path, request: pytest.FixtureRequest) -> t.Iterator[Guest]:
     if not shutil.which("docker"):
         pytest.skip("needs Docker's command line")
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/systemctl").write_text(SYSTEMCTL.format(directory=tmp_path))
-    (tmp_path / "bin/systemctl").chmod(0o755)
+    openrc = request.param == "openrc"
+    for name, text in (
+        {"rc-update": RC_UPDATE, "rc-service": RC_SERVICE}.items() if openrc else [("systemctl", SYSTEMCTL)]
+    ):
+        (tmp_path / "bin" / name).write_text(text.format(directory=tmp_path))
+        (tmp_path / "bin" / name).chmod(0o755)
     environment = f'DOCKER_HOST=unix://{daemon.socket} "PATH={tmp_path}/bin:{os.environ["PATH"]}"'
-    within = ["unshare", "--mount", "sh", "-c", START, "sh"]
+    within = ["unshare", "--mount", "sh", "-c", (WITHOUT_SYSTEMD if openrc else "") + START, "sh"]
     with run_sshd(tmp_path, within=within, SetEnv=environment) as server:
         yield Guest(tmp_path, server.port, server.process)
 
@@ -136,7 +169,7 @@ def test_a_guest_without_python_is_converged(guest: Guest, tmp_path: Path) -> No
     assert guest.daemon_json() == {"log-driver": "journald", "labels": ["kept=yes"]}
     assert not guest.has("opt/hardshell")
     assert not (tmp_path / "acme").exists()
-    assert guest.asked_of_systemd() == []
+    assert guest.told() == []
 
     changed, output = guest.converge()
     assert changed > 0, output
@@ -144,17 +177,17 @@ def test_a_guest_without_python_is_converged(guest: Guest, tmp_path: Path) -> No
     assert guest.has("opt/hardshell/hardshell-fate.sh")
     assert guest.has("etc/systemd/system/hardshell-fate.service")
     engine_listens_for_the_tenant_alone(guest, tmp_path)
-    assert guest.asked_of_systemd() == [
+    assert guest.told() == [
         "reload docker",
         "restart docker",
         "daemon-reload",
         "restart docker",
         "daemon-reload",
-        "enable --quiet hardshell-fate.service",
-        "restart hardshell-fate.service",
+        "enable --quiet hardshell-fate",
+        "restart hardshell-fate",
     ]
     assert guest.converge()[0] == 0
-    assert guest.asked_of_systemd() == []
+    assert guest.told() == []
 
     authority = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
     more = {
@@ -162,13 +195,47 @@ def test_a_guest_without_python_is_converged(guest: Guest, tmp_path: Path) -> No
         "container_host_registry_cas": {"registry.example:5000": authority},
         "container_host_fate": False,
         "container_host_tls": False,
+        "container_host_firewall": RULES,
     }
-    # The configuration, its restart, the authority, the closed port, the service.
-    assert guest.converge(**more)[0] == 5
+    guest.told()
+    # The rules, their service, the configuration, its restart, the authority, the closed port, the service of the fate.
+    assert guest.converge(**more)[0] == 7
+    assert guest.told()[:3] == ["daemon-reload", "enable --quiet hardshell-firewall", "restart hardshell-firewall"]
+    assert guest.text("opt/hardshell/firewall").splitlines() == [
+        "192.0.2.0/24 any any",
+        "2001:db8::/32 any any",
+        "0.0.0.0/0 tcp 443",
+        "0.0.0.0/0 udp 8000:8010",
+    ]
+    assert guest.daemon_json()["userland-proxy"] is False
     assert guest.daemon_json()["registry-mirrors"] == ["https://mirror.example"]
     assert guest.has("etc/docker/certs.d/registry.example:5000/ca.crt")
     assert not guest.has("opt/hardshell/hardshell-fate.sh")
     assert not guest.has("etc/systemd/system/docker.service.d/hardshell-tls.conf")
+
+
+@pytest.mark.parametrize("guest", ["openrc"], indirect=True)
+def test_a_guest_with_openrc_has_the_same_services(guest: Guest) -> None:
+    changed, output = guest.converge(container_host_firewall=RULES)
+    assert changed > 0, output
+    assert guest.told() == [
+        "update --quiet add hardshell-firewall default",
+        "service hardshell-firewall restart",
+        "service docker reload",
+        "service docker restart",
+        "update --quiet add hardshell-fate default",
+        "service hardshell-fate restart",
+    ]
+    assert guest.text("etc/init.d/hardshell-fate").startswith("#!/sbin/openrc-run")
+    assert guest.text("etc/init.d/hardshell-firewall").startswith("#!/sbin/openrc-run")
+    assert guest.converge()[0] == 0
+
+
+def test_rules_that_cannot_be_meant_are_refused_before_anything_is_changed(guest: Guest) -> None:
+    changed, output = guest.converge(container_host_firewall=[{"sources": ["192.0.2.0/24"], "ports": ["http"]}])
+    assert changed == -1
+    assert "ports are as in 443" in output
+    assert guest.told() == []
 
 
 def engine_listens_for_the_tenant_alone(guest: Guest, folder: Path) -> None:
