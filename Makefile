@@ -97,9 +97,9 @@ integration-pool: dev
 	$(PYTEST) -m "not bench" --numprocesses=2 tests/integration/pool
 
 integration-engine: dev
-	$(PYTEST) tests/integration/engine tests/integration/site
+	$(PYTEST) -m "not bench" tests/integration/engine tests/integration/site
 
-bench: dev ## the playbook site over fifty VMs of a pool without machines
+bench: dev ## the playbook site over fifty VMs of a pool without machines; eight containers beside other tools
 	$(PYTEST) -m bench --durations=0 tests/integration
 
 lab-test: dev ## the lab's own tests, without a guest operating system
