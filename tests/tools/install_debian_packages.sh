@@ -18,8 +18,14 @@ if ! command -v apt-get >/dev/null; then
     exit 1
 fi
 
+for_somebody_else() {
+    echo "This machine lacks Debian packages. Have somebody who may install them run: apt-get install ${missing[*]}" >&2
+    exit 1
+}
+
 as_root=()
 if [[ $(id -u) != 0 ]]; then
+    command -v sudo >/dev/null || for_somebody_else
     as_root=(sudo)
     # Without a terminal nobody can type a password.
     [[ -t 0 ]] || as_root=(sudo -n)
@@ -27,6 +33,5 @@ fi
 install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
 echo "Installing Debian packages: ${missing[*]}"
 if ! { "${install[@]}" update && "${install[@]}" install -y --no-install-recommends "${missing[@]}"; }; then
-    echo "Could not install them. Have somebody who may do so run: apt-get install ${missing[*]}" >&2
-    exit 1
+    for_somebody_else
 fi
