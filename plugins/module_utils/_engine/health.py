@@ -82,7 +82,10 @@ def verdict(container: Container | None) -> str:
     if container.options["one_shot"]:
         return _verdict_of_one_shot(container)
     if container.restarts >= CRASH_LOOP:
-        return f"it keeps exiting, last with exit code {container.exit_code}"
+        # While it runs the engine tells no exit code.
+        return "it keeps exiting" + (
+            "" if container.state == "running" else f", last with exit code {container.exit_code}"
+        )
     if container.state == "running":
         if container.health in ("healthy", "none"):
             return "ready"
@@ -111,9 +114,24 @@ def wait_ready(engine: Engine, watch: Watch, identity: str, member: str, deadlin
         left = deadline - time.monotonic()
         if state == "starting" and left <= 0:
             state = "it was not ready in time"
+        if container and container.state == "running" and container.restarts >= CRASH_LOOP:
+            container = _at_its_end(engine, watch, identity, container, deadline)
+            state = verdict(container)
         if state != "starting":
             raise member_error(engine, identity, member, container, state)
         watch.wait_for_event(seen, min(left, LONGEST_SILENCE))
+
+
+def _at_its_end(engine: Engine, watch: Watch, identity: str, container: Container, deadline: float) -> Container | None:
+    """A container that keeps exiting, once it has ended again; as it is when it does not within ten seconds."""
+    end = min(deadline, time.monotonic() + LONGEST_SILENCE)
+    found: Container | None = container
+    while found and found.state == "running" and (left := end - time.monotonic()) > 0:
+        seen = watch.count
+        found = inspect_container(engine, identity)
+        if found and found.state == "running":
+            watch.wait_for_event(seen, left)
+    return found
 
 
 def wait_steady(engine: Engine, watch: Watch, identity: str, member: str, deadline: float) -> Container:
