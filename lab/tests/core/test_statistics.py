@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 from api_client import Api, Failure
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from xapi_lab.machines.contract import Usage
 from xapi_lab.measurements import rates
@@ -36,6 +36,7 @@ def measured(values: dict[int, float], source: Source = CPU) -> Rrd:
 # --- archives
 
 
+@settings(max_examples=40, deadline=None)
 @given(values=st.dictionaries(st.integers(1, 300), st.floats(0, 1), min_size=1))
 def test_rows_are_what_was_measured_newest_first_and_the_rest_is_unknown(values: dict[int, float]) -> None:
     last = max(values)
@@ -45,6 +46,7 @@ def test_rows_are_what_was_measured_newest_first_and_the_rest_is_unknown(values:
     assert str(found.rows) == str(expected)  # NaN is not equal to itself
 
 
+@settings(max_examples=40, deadline=None)
 @given(values=st.lists(st.floats(0, 1) | st.none(), min_size=12, max_size=12))
 def test_a_minute_is_the_average_of_what_is_known_of_it_if_that_is_half(values: list[float | None]) -> None:
     known = [value for value in values if value is not None]
@@ -83,6 +85,7 @@ def test_no_archives_and_other_functions_have_nothing() -> None:
         updates([("", measured({1: 1.0}))], 0, function="MIN")
 
 
+@settings(max_examples=40, deadline=None)
 @given(values=st.lists(st.floats(0, 1) | st.none(), min_size=12, max_size=12))
 def test_extremes_are_kept_where_the_pool_asks_for_them(values: list[float | None]) -> None:
     known = [value for value in values if value is not None]
@@ -104,6 +107,7 @@ def test_extremes_are_kept_where_the_pool_asks_for_them(values: list[float | Non
     assert updates([("", rrd)], NOON + 1, 0, "MIN").step == 60
 
 
+@settings(max_examples=40, deadline=None)
 @given(values=st.dictionaries(st.integers(1, 300), st.floats(0, 1), min_size=1), extremes=st.booleans())
 def test_archives_come_back_from_a_file(values: dict[int, float], extremes: bool) -> None:
     rrd = Rrd(extremes=extremes)
