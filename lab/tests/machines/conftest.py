@@ -85,11 +85,27 @@ def spec(*disks: Disk, nics: tuple[Nic, ...] = (), firmware: str = "bios") -> Ma
     return MachineSpec(str(uuids.uuid4()), "test, machine", 1, 64 * MIB, firmware, "cd", tuple(disks), nics)
 
 
+_HELD: set[asyncio.Task[None]] = set()
+
+
 async def press_key(folder: Path) -> None:
-    """Send a byte to the machine's serial line."""
-    _, writer = await asyncio.open_unix_connection(str(folder / "console.sock"))
+    """Send a byte to the machine's serial line.
+
+    The connection stays open until the machine ends: QEMU drops what it has not read when a client hangs up.
+    """
+    reader, writer = await asyncio.open_unix_connection(str(folder / "console.sock"))
     writer.write(b"x")
     await writer.drain()
+
+    async def hold() -> None:
+        try:
+            await reader.read()
+        finally:
+            writer.close()
+
+    task = asyncio.create_task(hold())
+    _HELD.add(task)
+    task.add_done_callback(_HELD.discard)
 
 
 @pytest.fixture
