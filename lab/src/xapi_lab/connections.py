@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: hardshell.xen contributors
-"""HTTP connections as XAPI reads them: archives that come without a length, and CONNECT with a path."""
+"""HTTP connections as XAPI reads them: an archive that comes without a length goes on to the end of the connection."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ UNKNOWN_LENGTH = 2**50
 """The Content-Length of a client that does not know it: npm's xen-api sends it, and a connection adds it where none is."""
 _LARGEST_HEAD = 2**16
 _ARCHIVE = re.compile(rb"PUT /import(_metadata)?/*[? ]")
-_BEGINNINGS = (b"PUT /import", b"CONNECT /")
-_HAS_HOST = re.compile(rb"\r\nhost[ \t]*:", re.IGNORECASE)
+_BEGINNING = b"PUT /import"
 _HAS_LENGTH = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 
 
@@ -25,11 +24,6 @@ class Request(web.BaseRequest):
 
     task_ref = ""
     """The task that stands for it, if it has one."""
-
-    @property
-    def is_tunnel(self) -> bool:
-        """Whether its method is CONNECT."""
-        return isinstance(self.protocol, Connection) and self.protocol.is_tunnel
 
     def _cancel(self, exc: BaseException) -> None:  # noqa: ARG002
         self.content.feed_eof()
@@ -47,13 +41,7 @@ def make_request(
 
 
 class Connection(web.RequestHandler):
-    """Changes the head of the first request where aiohttp knows HTTP better than XAPI and its clients.
-
-    An archive without a length gets one, since it would be taken for a request without a body. CONNECT, of which aiohttp
-    expects the name of a host, becomes a GET that changes the protocol; `is_tunnel` tells.
-    """
-
-    is_tunnel = False
+    """Where aiohttp would take an archive without a length for a request without a body, this one gives it a length."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._head: bytes | None = b""
@@ -64,15 +52,14 @@ class Connection(web.RequestHandler):
             self._head += data
             if not self._is_decided(self._head):
                 return
-            self.is_tunnel = self._head.startswith(b"CONNECT /")
-            data, self._head = _as_upgrade(self._head) if self.is_tunnel else _with_length(self._head), None
+            data, self._head = _with_length(self._head), None
         super().data_received(data)
 
     @staticmethod
     def _is_decided(head: bytes) -> bool:
         """Whether the first request is none that an archive comes with, or has shown all of its headers."""
-        if not head.startswith(_BEGINNINGS):
-            return not any(beginning.startswith(head) for beginning in _BEGINNINGS)
+        if not head.startswith(_BEGINNING):
+            return not _BEGINNING.startswith(head)
         return b"\r\n\r\n" in head or len(head) > _LARGEST_HEAD
 
 
@@ -82,13 +69,6 @@ def _with_length(data: bytes) -> bytes:
     if not _ARCHIVE.match(line) or _HAS_LENGTH.search(headers):
         return data
     return b"%s\r\nContent-Length: %d\r\n%s" % (line, UNKNOWN_LENGTH, rest)
-
-
-def _as_upgrade(data: bytes) -> bytes:
-    line, ending, rest = data.partition(b"\r\n")
-    line = line.removeprefix(b"CONNECT").replace(b" HTTP/1.0", b" HTTP/1.1")  # XAPI answers 1.1 to either
-    host = b"" if _HAS_HOST.search(ending + rest) else b"Host: lab\r\n"
-    return b"GET%s\r\n%sUpgrade: websocket\r\nConnection: upgrade\r\n%s" % (line, host, rest)
 
 
 class ConnectionServer(web.Server):
