@@ -107,6 +107,8 @@ def test_what_clients_ask_of_hosts(lab: Lab, api: Api) -> None:
         "HOST_NAME_INVALID", "hostname contains invalid characters",
     ]  # fmt: skip
     api("host.syslog_reconfigure", host)
+    assert _error(api, "host.set_address", host, "nowhere")[0] == "NOT_IMPLEMENTED"
+    api("host.set_address", host, lab.host)
     vm = api.running_vm("asked")
     assert api("VM.get_cooperative", vm)
     assert _error(api, "VM.call_host_plugin", vm, "some", "main", {}) == ["XENAPI_MISSING_PLUGIN", "some"]

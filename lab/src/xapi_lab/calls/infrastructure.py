@@ -185,6 +185,13 @@ async def host_get_server_certificate(context: Context, host: str) -> str:
     return (context.lab.state_dir / CERTIFICATE).read_text()
 
 
+@call("host.set_address")
+async def host_set_address(context: Context, host: str, address: str) -> None:
+    """An address that is set is where XAPI looks for a host; a lab that starts again listens there."""
+    if address != context.db.get("host", host, "address"):
+        raise XapiError("NOT_IMPLEMENTED", "host.set_address: the lab's hosts keep their addresses")
+
+
 @call("host.set_hostname_live")
 async def host_set_hostname_live(context: Context, host: str, hostname: str) -> None:
     problem = _hostname_problem(hostname)
