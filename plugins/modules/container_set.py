@@ -412,6 +412,7 @@ engine:
   description:
     - The engine and all of its containers after the task, or as they would be in check mode, as RV(hardshell.xen.container_set_info#module:engine).
       C(Id) and C(Created) of a container that check mode has not made are empty.
+    - C(info) and C(version) are there when something changes, since an unchanged set is told from as few requests as possible.
   returned: success
   type: dict
 changes:

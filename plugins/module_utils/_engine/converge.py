@@ -38,7 +38,6 @@ def converge(engine: Engine, spec: SetSpec, context: Context) -> JSON:
     """Make the set what ``spec`` says; in check mode only say what would be done. Returns the task's result."""
     for warning in spec.warnings:
         context.warn(warning)
-    about = read_engine(engine)
     observed = observe_set(engine, spec, volumes=spec.remove_volumes)
     refuse_unknown(spec, engine.api)
     refuse_foreign(spec, observed)
@@ -59,6 +58,7 @@ def converge(engine: Engine, spec: SetSpec, context: Context) -> JSON:
         refuse_foreign_volumes(spec, observed, needed)
     containers = plan(spec, observed, wanted)
     whole = _with_images(images, containers)
+    about = read_engine(engine) if whole.changed else {}
     _warn_of_old_engine(engine, wanted, context)
     if context.check_mode or not containers.changed:
         members = _announced_members(spec, observed, wanted, whole)

@@ -126,6 +126,15 @@ class Fleet:
             entry.findtext("names"): entry.findtext("status") for entry in ElementTree.fromstring(written).iter("entry")
         }
 
+    def forget_published(self, name: str) -> None:
+        """Somebody takes from the VM what the pool shows of its containers."""
+        session = XenAPI.Session(self.lab.url, ignore_ssl=True)
+        session.xenapi.login_with_password(self.lab.username, self.lab.password)
+        (vm,) = session.xenapi.VM.get_by_name_label(name)
+        for key in ("docker_ps", "docker_info", "docker_version", "xscontainer-monitor"):
+            session.xenapi.VM.remove_from_other_config(vm, key)
+        session.xenapi.session.logout()
+
 
 def _make_template(lab: Lab) -> None:
     """A template with a root disk. Nothing is on it: a guest's files appear with its first start."""

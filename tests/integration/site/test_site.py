@@ -27,6 +27,11 @@ def test_tenants_converge_and_a_second_run_changes_nothing(vms: Fleet) -> None:
     }
     again, output = vms.play("site")
     assert set(again.values()) == {0}, output
+    vms.forget_published(vms.names[1])
+    told, output = vms.play("site", "--limit", vms.names[1])
+    assert told[vms.names[1]] == 2, output
+    assert vms.published(vms.names[1]) == {f"{vms.names[1]}_web": "Up", f"{vms.names[1]}_store": "Up"}
+    assert set(vms.play("site")[0].values()) == {0}
     stopped, output = vms.play("site", "--limit", vms.names[0], "-e", "vm_state=halted")
     assert stopped[vms.names[0]] == 2, output
     assert vms.published(vms.names[0]) == {}
