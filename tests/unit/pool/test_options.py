@@ -129,6 +129,7 @@ VM: dict[str, t.Any] = {
     "remove_unmanaged_disks": False,
     "ssh_host_key": False,
     "adopt": False,
+    "allow_replace": False,
     "allow_power_cycle": False,
     "state": "running",
     "shutdown_timeout": 10,
