@@ -115,9 +115,9 @@ def _containers(
                         "with network=per-link write links with an alias",
                     )
         _give_addresses(containers, addresses)
-        return ComposeSet(containers, network, warnings=_named(name_of_set, called, "not reached as"))
+        return ComposeSet(containers, network, warnings=_named(name_of_set, called, reached=()))
+    warnings = _named(name_of_set, called, reached=[name for name, places in connections.items() if places])
     connections = with_aliases(connections, called)
-    warnings = _named(name_of_set, called, "reached as")
     if is_flat(connections):
         _give_addresses(containers, addresses)
         return ComposeSet(containers, network or "flat", warnings=warnings)
@@ -136,10 +136,10 @@ def _containers(
     return ComposeSet(containers, "declared", warnings=warnings)
 
 
-def _named(name_of_set: str, called: t.Mapping[str, str], reached: str) -> tuple[str, ...]:
+def _named(name_of_set: str, called: t.Mapping[str, str], reached: t.Container[str]) -> tuple[str, ...]:
     return tuple(
         f"services.{name}.container_name: the engine calls the container {names.container_name(name_of_set, name)}; "
-        f"it is {reached} {alias} by the other services"
+        f"it is {'' if name in reached else 'not '}reached as {alias} by the other services"
         for name, alias in called.items()
     )
 

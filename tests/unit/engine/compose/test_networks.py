@@ -156,6 +156,12 @@ def test_a_container_name_is_an_alias_and_a_warning(controller: Controller) -> N
     assert "not reached as my_search" in apart.warnings[0]
 
 
+def test_a_container_without_a_network_of_its_own_is_not_reached_by_its_name(controller: Controller) -> None:
+    text = "services: {vpn: {image: v}, web: {image: w, container_name: my_web, network_mode: 'service:vpn'}}"
+    (warning,) = controller.compose(text).warnings
+    assert warning.endswith("it is not reached as my_web by the other services")
+
+
 def test_a_container_name_that_nobody_could_reach_is_refused(controller: Controller) -> None:
     with pytest.raises(OptionError, match=r"^services.es.container_name: 'My Search' cannot be used"):
         controller.compose("services: {es: {image: e, container_name: My Search}}")
