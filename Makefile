@@ -97,7 +97,7 @@ integration-pool: dev
 	$(PYTEST) -m "not bench" --numprocesses=2 tests/integration/pool
 
 integration-engine: dev
-	$(PYTEST) -m "not bench" tests/integration/engine tests/integration/site
+	$(PYTEST) -m "not bench" --numprocesses=2 --dist=loadfile tests/integration/engine tests/integration/site tests/integration/guest
 
 bench: dev ## the playbook site over fifty VMs of a pool without machines; eight containers beside other tools
 	$(PYTEST) -m bench --durations=0 tests/integration
@@ -122,10 +122,10 @@ sanity-fast: dev
 
 .PHONY: test-fast test matrix
 test-fast: dev ## all but the virtual machines and the third-party clients
-	@$(BIN)/python tests/tools/run_steps.py lint sanity-fast unit lab-test integration
+	@$(BIN)/python tests/tools/run_steps.py unit,lint,sanity-fast,lab-test integration
 
 test: dev ## everything that says whether the project is sound; ends with a table and a verdict
-	@$(BIN)/python tests/tools/run_steps.py lint sanity unit lab-test clients integration e2e
+	@$(BIN)/python tests/tools/run_steps.py sanity,unit,lab-test,lint,clients integration e2e
 
 matrix: dev ## unit, sanity and integration on Python 3.12 and 3.13 with the ansible-core of each
 	@tests/tools/matrix.sh

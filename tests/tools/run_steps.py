@@ -1,21 +1,24 @@
-"""Run make targets one after the other, all of them, and end with a table of seconds and a verdict of one line.
+"""Run make targets, all of them, and end with a table of seconds and a verdict of one line.
 
-The output of each step is shown while it runs and kept in tests/output/steps/STEP.log.
+Each argument is a stage: one target, or several with commas between them, of which two run at a time. A stage begins
+when the one before it has ended. What a target says is shown while it runs, and kept in tests/output/steps/TARGET.log.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 LOGS = Path("tests/output/steps")
 COUNTS = re.compile(r"^=+ (.*(?:passed|failed|error|skipped|no tests ran).*?) in [\d.]+s.*=+$")
+AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,24 @@ def counts_of(lines: list[str]) -> str:
     return "; ".join(match[1] for line in lines if (match := COUNTS.match(line.strip())))
 
 
-def run(step: str) -> Outcome:
+def as_it_is(text: str) -> str:
+    return text
+
+
+class Labelled:
+    """Shows whole lines, each with the name of its step before it: two steps speak at a time."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._begun = ""
+
+    def __call__(self, text: str) -> str:
+        *lines, self._begun = (self._begun + text).split("\n")
+        return "".join(f"{self._label} | {line}\n" for line in lines)
+
+
+def run(step: str, show: Callable[[str], str] = as_it_is) -> Outcome:
+    """Run one target; ``show`` makes what is printed of what it said since it was last asked."""
     began = time.monotonic()
     log = LOGS / f"{step}.log"
     print(f"\n===== {step}", flush=True)
@@ -44,13 +64,25 @@ def run(step: str) -> Outcome:
     ):
         ended = False
         while not ended:
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            try:
                 process.wait(timeout=0.3)
                 ended = True
-            sys.stdout.write(shown.read())
+            except subprocess.TimeoutExpired:
+                pass
+            sys.stdout.write(show(shown.read()))
             sys.stdout.flush()
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return Outcome(step, process.returncode == 0, time.monotonic() - began, counts_of(lines))
+
+
+def run_stage(steps: list[str]) -> list[Outcome]:
+    """Run the targets of one stage."""
+    if len(steps) == 1:
+        return [run(steps[0])]
+    width = max(map(len, steps))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        started = [pool.submit(run, step, Labelled(f"{step:<{width}}")) for step in steps]
+    return [future.result() for future in started]
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -62,8 +94,8 @@ def table(outcomes: list[Outcome]) -> str:
     return "\n".join(rows)
 
 
-def verdict(outcomes: list[Outcome]) -> str:
-    minutes, seconds = divmod(round(sum(outcome.seconds for outcome in outcomes)), 60)
+def verdict(outcomes: list[Outcome], elapsed: float) -> str:
+    minutes, seconds = divmod(round(elapsed), 60)
     failed = [outcome.step for outcome in outcomes if not outcome.passed]
     if failed:
         logs = ", ".join(str(LOGS / f"{step}.log") for step in failed)
@@ -73,10 +105,11 @@ def verdict(outcomes: list[Outcome]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("steps", nargs="+", metavar="TARGET")
+    parser.add_argument("stages", nargs="+", metavar="TARGET[,TARGET...]")
     LOGS.mkdir(parents=True, exist_ok=True)
-    outcomes = [run(step) for step in parser.parse_args().steps]
-    print(f"\n{table(outcomes)}\n{verdict(outcomes)}")
+    began = time.monotonic()
+    outcomes = [outcome for stage in parser.parse_args().stages for outcome in run_stage(stage.split(","))]
+    print(f"\n{table(outcomes)}\n{verdict(outcomes, time.monotonic() - began)}")
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 

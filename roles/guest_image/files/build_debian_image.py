@@ -39,6 +39,8 @@ PACKAGES = (
     "cloud-init",
     "dbus",
     "docker.io",
+    # From Debian 13 on the command line is a package of its own; before there is none of this name, which a pattern may say.
+    "?exact-name(docker-cli)",
     "e2fsprogs",
     "fdisk",
     "initramfs-tools",
@@ -55,6 +57,7 @@ PACKAGES = (
     "systemd-sysv",
     "systemd-timesyncd",
     "udev",
+    "xenstore-utils",
     "zstd",
 )
 
@@ -155,7 +158,14 @@ cloud_final_modules:
 # What the role container_host asks of an engine without being told, so that it finds it here and need not restart the engine.
 DAEMON = {"live-restore": True, "log-driver": "json-file", "log-opts": {"max-file": "3", "max-size": "10m"}}
 
+# What tells XAPI the guest's addresses; its unit is started where there is a xenstore.
+AGENT_FILES = {
+    "/usr/local/lib/hardshell/hardshell-guest-agent.sh": Path(__file__).with_name("hardshell-guest-agent.sh"),
+    "/etc/systemd/system/hardshell-guest-agent.service": Path(__file__).with_name("hardshell-guest-agent.service"),
+}
+
 LATE_FILES = {
+    **{path: source.read_text(encoding="utf-8") for path, source in AGENT_FILES.items()},
     "/etc/docker/daemon.json": json.dumps(DAEMON, indent=4, sort_keys=True) + "\n",
     "/boot/grub/grub.cfg": GRUB_CONFIG,
     "/etc/fstab": "LABEL=root / ext4 defaults,noatime,errors=remount-ro 0 1\n",
@@ -188,7 +198,13 @@ MASKED_UNITS = (
     "systemd-pstore.service",
 )
 
-ENABLED_UNITS = ("docker.service", "serial-getty@ttyS0.service", "ssh.service", "systemd-networkd.service")
+ENABLED_UNITS = (
+    "docker.service",
+    "hardshell-guest-agent.service",
+    "serial-getty@ttyS0.service",
+    "ssh.service",
+    "systemd-networkd.service",
+)
 
 LEFT_OUT = (
     "/usr/share/doc/*",
@@ -443,7 +459,7 @@ def checksum_file(image: Path) -> Path:
 def cache_key(arguments: argparse.Namespace) -> str:
     """Twelve hex digits that change whenever an input of the image does: this program or an argument."""
     inputs = {
-        "program": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
+        "program": [hashlib.sha256(path.read_bytes()).hexdigest() for path in (Path(__file__), *AGENT_FILES.values())],
         "suite": arguments.suite,
         "mirror": arguments.mirror,
         "size": arguments.size,

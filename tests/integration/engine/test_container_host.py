@@ -28,11 +28,16 @@ SYSTEMCTL = """#!/bin/sh
 echo "$*" >>{directory}/notes
 for service; do :; done
 case $1 in
-    is-enabled | is-active) test -e {directory}/enabled-$service ;;
+    is-enabled) test -e {directory}/enabled-$service ;;
+    is-active) test -e {directory}/started-$service ;;
     enable) touch {directory}/enabled-$service ;;
-    disable) rm -f {directory}/enabled-$service ;;
+    disable) rm -f {directory}/enabled-$service {directory}/started-$service ;;
     show) echo {directory}/docker.service ;;
-    restart) test "$2" != docker || ! grep -q refused /etc/docker/daemon.json ;;
+    start) touch {directory}/started-$service ;;
+    restart)
+        if test "$2" = docker && grep -q refused /etc/docker/daemon.json; then exit 1; fi
+        touch {directory}/started-$service
+        ;;
 esac
 """
 RC_UPDATE = """#!/bin/sh
@@ -57,6 +62,11 @@ exec "$@"
 """
 # A guest with OpenRC has no systemctl: a file that is not executable is none.
 WITHOUT_SYSTEMD = "test ! -e /usr/bin/systemctl || mount --bind /etc/passwd $(realpath /usr/bin/systemctl) || exit 1"
+# An engine that answers when it has been started.
+STOPPED_DOCKER = """
+test -e {directory}/started-docker || exit 1
+exec {docker} "$@"
+"""
 PLAYBOOK = """
 - hosts: guest
   gather_facts: false
@@ -231,9 +241,48 @@ def test_a_guest_with_openrc_has_the_same_services(guest: Guest) -> None:
     assert guest.converge()[0] == 0
 
 
+def test_an_engine_that_is_there_is_started_and_not_installed(guest: Guest, tmp_path: Path) -> None:
+    """As on a guest whose docker.service is not enabled, and whose user is not in the group of the engine."""
+    for name, text in {
+        "docker": STOPPED_DOCKER,
+        "id": "echo users",
+        "usermod": 'echo "$*" >>{directory}/notes',
+    }.items():
+        (tmp_path / "bin" / name).write_text(
+            "#!/bin/sh\n" + text.format(directory=tmp_path, docker=shutil.which("docker"))
+        )
+        (tmp_path / "bin" / name).chmod(0o755)
+    given = {
+        "container_host_user": "shop",
+        "container_host_packages": ["no-such-package"],
+        "container_host_fate": False,
+    }
+    announced, output = guest.converge("--check", **given)
+    assert announced > 0, output
+    assert guest.told() == []
+    changed, output = guest.converge()
+    assert changed > 0, output
+    assert guest.told()[:4] == [
+        "daemon-reload",
+        "enable --quiet docker",
+        "start docker",
+        "--append --groups docker shop",
+    ]
+    assert guest.converge()[0] == 0
+
+
+def test_an_engine_that_does_not_answer_is_said_so(guest: Guest, tmp_path: Path) -> None:
+    (tmp_path / "bin" / "docker").write_text("#!/bin/sh\necho 'no permission for the socket' >&2\nexit 1\n")
+    (tmp_path / "bin" / "docker").chmod(0o755)
+    changed, output = guest.converge(container_host_user="root")
+    assert changed == -1, output
+    assert "does not answer root: no permission for the socket" in " ".join(output.split()), output
+    assert guest.daemon_json() == {"log-driver": "journald", "labels": ["kept=yes"]}
+
+
 def test_rules_that_cannot_be_meant_are_refused_before_anything_is_changed(guest: Guest) -> None:
     changed, output = guest.converge(container_host_firewall=[{"sources": ["192.0.2.0/24"], "ports": ["http"]}])
-    assert changed == -1
+    assert changed == -1, output
     assert "ports are as in 443" in output
     assert guest.told() == []
 
@@ -257,6 +306,6 @@ def engine_listens_for_the_tenant_alone(guest: Guest, folder: Path) -> None:
 def test_an_engine_that_does_not_start_with_its_new_configuration_gets_the_old_one_back(guest: Guest) -> None:
     before = guest.daemon_json()
     changed, output = guest.converge(container_host_daemon={"refused": True})
-    assert changed == -1
+    assert changed == -1, output
     assert "has its old one back" in output
     assert guest.daemon_json() == before
