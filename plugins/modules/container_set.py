@@ -60,7 +60,8 @@ options:
         A link gives name resolution and permission to talk, and its provider is started, and healthy, first. Cycles are refused.
       - C(networks), with O(network=declared), is a list of the networks that this member is in, or a mapping of them to lists of further names that it
         has there, or to C(aliases) and C(mac_address).
-      - C(network_mode) is V(none) for a member without any network, or C(service:NAME) for one that is in the network of another member. Both then have one
+      - C(network_mode) is V(none) for a member without any network, V(host) for one in the VM's own, which gives a warning and a finding, or C(service:NAME)
+        for one that is in the network of another member. The two then have one
         address, reach each other as localhost, and are linked to and published as that other member. C(ipc_mode) and C(pid_mode) take C(service:NAME) too; for
         C(ipc_mode) the other member has C(shareable). Who shares a namespace is started after the other member, and replaced with it.
       - C(follows) is a list of members that this one links to. When one of them is replaced, or is started again by this task, this one is replaced too; else
@@ -129,6 +130,11 @@ options:
         beside the first Compose file, where there is one.
     type: list
     elements: path
+  compose_engine_socket:
+    description:
+      - The services of the Compose files that may hold the engine's own socket. It is refused for every other one, and gives a warning and a finding for these.
+    type: list
+    elements: str
   compose_profiles:
     description:
       - The profiles whose services are enabled. V(*) enables all. Without this option they are those that the variable C(COMPOSE_PROFILES) names.
@@ -485,6 +491,7 @@ DEFINITION = ModuleDefinition(
         "compose": {"type": "dict"},
         "compose_environment": {"type": "dict"},
         "compose_env_files": {"type": "list", "elements": "path"},
+        "compose_engine_socket": {"type": "list", "elements": "str"},
         "compose_profiles": {"type": "list", "elements": "str"},
         "images": {
             "type": "list",

@@ -13,6 +13,7 @@ from ansible_collections.hardshell.xen.plugins.module_utils._engine.compose.keys
     KEYS,
     Refused,
     Supported,
+    Told,
     WithoutEffect,
 )
 
@@ -36,6 +37,8 @@ def _rows(keys: list[str], prefix: str) -> list[str]:
             cells = ("yes", answer.how)
         elif isinstance(answer, WithoutEffect):
             cells = ("no effect", answer.why)
+        elif isinstance(answer, Told):
+            cells = ("no effect, told", answer.why)
         elif isinstance(answer, Refused):
             values = " or ".join(f"`{value}`" for value in answer.unless)
             cells = (f"only {values}" if values else "refused", answer.instead)

@@ -66,7 +66,7 @@ def converge(engine: Engine, spec: SetSpec, context: Context) -> JSON:
     else:
         members, now = _apply(engine, spec, observed, wanted, containers, context)
         listed = listing(now.listed, now.containers)
-    values = {name: member.values for name, member in wanted.items()}
+    values = {name: {**member.values, "network_mode": member.network} for name, member in wanted.items()}
     return {
         "container_set": report_set(spec, members),
         "findings": container_findings(spec.tenant, spec.name, values),

@@ -19,9 +19,9 @@ from .._errors import OptionError
 from . import names, options, show
 from .adopt import as_label, as_member
 from .capabilities import BASE_CAPABILITIES
-from .links import NAME, parse_link
+from .links import ALIAS, NAME, parse_link
 from .mounts import VOLUME_NAME
-from .namespaces import NO_NETWORK, by_member, shared
+from .namespaces import WITHOUT_OWN_NETWORK, by_member, shared
 from .observe import COMPOSE, Container
 from .ports import Port
 from .reported import NO_NEW_PRIVILEGES
@@ -104,7 +104,7 @@ def _member(container: Container, image: JSON, lost: list[str]) -> JSON:
             continue
         written = _WRITERS.get(option.name, _plain)(option.name, value, default)
         found.update(_checked(option, value, written, lost))
-    if container.network_mode == NO_NETWORK or shared(container.network_mode):
+    if container.network_mode in WITHOUT_OWN_NETWORK or shared(container.network_mode):
         found["network_mode"] = container.network_mode
     if not container.member and values["restart"] == "no" and container.has_succeeded:
         found["one_shot"] = True
@@ -213,7 +213,7 @@ def _links(container: Container, members: t.Container[str]) -> list[str]:
         found = dict.fromkeys(as_member(item.split(":")[0]) for item in told.split(",") if item)
         for link in sorted({link for place in container.attachments.values() for link in place.links}):
             provider, _colon, alias = link.partition(":")
-            if NAME.fullmatch(as_member(provider)) and NAME.fullmatch(alias):
+            if NAME.fullmatch(as_member(provider)) and ALIAS.fullmatch(alias):
                 found[str(parse_link("links", f"{as_member(provider)}:{alias}"))] = None
     return [link for link in found if link.split(":")[0] in members]
 
@@ -234,8 +234,8 @@ def _network(
         places[name] = {}
         for network, place in given.items():
             aliases = sorted(place.aliases - {name, container.name, container.member, container.known_as})
-            places[name][network.removeprefix(f"{set_name}_")] = [alias for alias in aliases if NAME.fullmatch(alias)]
-            left_out += [f"{name}: its alias {alias}" for alias in aliases if not NAME.fullmatch(alias)]
+            places[name][network.removeprefix(f"{set_name}_")] = [alias for alias in aliases if ALIAS.fullmatch(alias)]
+            left_out += [f"{name}: its alias {alias}" for alias in aliases if not ALIAS.fullmatch(alias)]
         if (
             not container.member
             and name != container.name

@@ -45,12 +45,18 @@ _MODES = (
     ("pid_mode", "host-pid", "high", "it sees and can signal every process of the VM"),
     ("ipc_mode", "host-ipc", "medium", "it shares the memory segments of the VM's own processes"),
     ("userns_mode", "host-users", "medium", "its root is the VM's root where the engine would keep them apart"),
+    (
+        "network_mode",
+        "host-network",
+        "medium",
+        "every port that it opens is open in the VM, and it reaches what listens on the VM's loopback",
+    ),
     ("uts_mode", "host-uts", "low", "it can change the VM's host name, given the capability"),
 )
 
 
 def container_findings(tenant: str, set_name: str, members: t.Mapping[str, Values]) -> list[Finding]:
-    """The findings of a set, the gravest first. ``members`` are the canonical options of each."""
+    """The findings of a set, the gravest first. ``members`` are the canonical options of each, and its ``network_mode``."""
     found = []
     for member, values in members.items():
         where = f"container {names.container_name(set_name, member)}"
@@ -74,7 +80,7 @@ Told = tuple[str, str, str, str]
 def _of_member(values: Values) -> t.Iterator[Told]:
     yield from _privileges(values)
     for option, identity, severity, what in _MODES:
-        if values[option] == "host":
+        if values.get(option) == "host":
             yield identity, severity, what, f"take {option} out"
     for mount in values["volumes"]:
         yield from _of_mount(mount, values["user"])

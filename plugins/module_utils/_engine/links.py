@@ -17,7 +17,9 @@ from .._errors import HardshellError, OptionError
 
 DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
-"""Of a member, and under which others reach it: Docker's DNS takes underscores, and Compose files are full of them."""
+"""Of a member: Docker's DNS takes underscores, and Compose files are full of them."""
+ALIAS = re.compile(r"[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?")
+"""Under which others reach a member: a name with dots too, which Docker's DNS answers before it asks another server."""
 
 
 @dataclass(frozen=True, order=True)
@@ -34,7 +36,7 @@ class Link:
 def parse_link(option: str, value: t.Any) -> Link:
     provider, colon, alias = str(value).partition(":")
     alias = alias if colon else provider
-    if not isinstance(value, str) or not NAME.fullmatch(provider) or not NAME.fullmatch(alias):
+    if not isinstance(value, str) or not NAME.fullmatch(provider) or not ALIAS.fullmatch(alias):
         raise OptionError(
             option, value, "write a member of the set, as db, or with the name to reach it under, as db:database"
         )

@@ -23,6 +23,8 @@ if t.TYPE_CHECKING:
 
 SERVICE = "service:"
 NO_NETWORK = "none"
+VM_NETWORK = "host"
+WITHOUT_OWN_NETWORK = (NO_NETWORK, VM_NETWORK)
 # What belongs to a network namespace: the engine refuses it beside the namespace of another container, or passes over it.
 _OF_THE_NETWORK = ("networks", "ports", "hostname", "domainname", "dns", "dns_search", "extra_hosts", "mac_address")
 _OPTIONS = ("network_mode", "ipc_mode", "pid_mode")
@@ -48,10 +50,12 @@ def check_network_mode(path: str, given: t.Mapping[str, t.Any]) -> str:
     """The member's ``network_mode``, empty for networks of its own. Raises OptionError for what it cannot have beside it."""
     if "network_mode" not in given:
         return ""
-    found = mode(NO_NETWORK)(f"{path}.network_mode", given["network_mode"])
+    found = mode(*WITHOUT_OWN_NETWORK)(f"{path}.network_mode", given["network_mode"])
     for option in _OF_THE_NETWORK if shared(found) else ("networks", "ports", "mac_address"):
         if given.get(option):
-            whose = f"it is that of {shared(found)}: write it there" if shared(found) else "there is no network"
+            whose = (
+                f"it is that of {shared(found)}: write it there" if shared(found) else "there is no network of its own"
+            )
             raise OptionError(f"{path}.{option}", given[option], f"with network_mode={found} {whose}")
     return found
 
@@ -100,10 +104,14 @@ def check_reachable(members: t.Mapping[str, MemberSpec], network: str) -> None:
                 raise OptionError(option, str(link), f"its network is that of {host}: write the link there too")
             if provider and not member.network_mode and (network == "per-link" or not plain):
                 where = shared(provider)
-                way = (
-                    f"link to {where}, in whose network it is" if where else "it has no network, so leave the link out"
-                )
+                way = f"link to {where}, in whose network it is" if where else _unreachable(provider)
                 raise OptionError(option, str(link), way)
+
+
+def _unreachable(network_mode: str) -> str:
+    if network_mode == VM_NETWORK:
+        return "it is in the VM's network, where it has no name of its own; leave the link out, and reach it as host-gateway by extra_hosts"
+    return "it has no network, so leave the link out"
 
 
 def by_member(containers: t.Sequence[Container], called: t.Callable[[Container], str]) -> list[Container]:

@@ -13,7 +13,7 @@ import typing as t
 
 from .._errors import OptionError
 from . import parsers
-from .links import NAME
+from .links import ALIAS
 
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -49,8 +49,10 @@ def parse_networks(option: str, value: t.Any) -> Joined:
             setting = keys.get("aliases") or []
         aliases = parsers.sorted_texts(path, setting)
         for alias in aliases:
-            if not NAME.fullmatch(alias):
-                raise OptionError(path, alias, "write aliases of lower-case letters, digits, dashes and underscores")
+            if not ALIAS.fullmatch(alias):
+                raise OptionError(
+                    path, alias, "write aliases of lower-case letters, digits, dashes, dots and underscores"
+                )
         found[name] = aliases
     if not found:
         raise OptionError(option, value, "name at least one network")

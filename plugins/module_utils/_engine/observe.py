@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from . import names, options, reported
 from .api import Engine, EngineError
-from .namespaces import NO_NETWORK, by_member
+from .namespaces import WITHOUT_OWN_NETWORK, by_member
 from .ports import Port
 from .references import Images
 
@@ -269,7 +269,9 @@ def read_container(inspect: JSON, networks: t.Sequence[Network]) -> Container:
         options=options.read_all(inspect),
         network_mode=next((network.name for network in networks if network.id == mode), mode),
         attachments={
-            name: read_attachment(endpoint, inspect["Id"]) for name, endpoint in attached.items() if name != NO_NETWORK
+            name: read_attachment(endpoint, inspect["Id"])
+            for name, endpoint in attached.items()
+            if name not in WITHOUT_OWN_NETWORK
         },
         addresses={
             name: address

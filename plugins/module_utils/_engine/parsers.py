@@ -74,7 +74,14 @@ def words(option: str, value: t.Any) -> tuple[str, ...]:
             return tuple(shlex.split(value))
         except ValueError as error:
             raise OptionError(option, value, f"its quotes do not match ({error}); write a list instead") from None
-    return texts(option, value)
+    return arguments(option, value)
+
+
+def arguments(option: str, value: t.Any) -> tuple[str, ...]:
+    """The words of a command: unlike other texts, one may be empty."""
+    if not isinstance(value, (list, tuple)):
+        raise OptionError(option, value, "write a list")
+    return tuple(item if item == "" else text(f"{option}[{index}]", item) for index, item in enumerate(value))
 
 
 def texts(option: str, value: t.Any) -> tuple[str, ...]:
@@ -220,7 +227,7 @@ def healthcheck(option: str, value: t.Any) -> dict[str, t.Any]:
 def _health_test(option: str, value: t.Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return ("NONE",) if value.lower() == "none" else ("CMD-SHELL", text(option, value))
-    test = texts(option, value)
+    test = arguments(option, value)
     right = test and (
         test[0] == "CMD" and len(test) > 1 or test[0] == "CMD-SHELL" and len(test) == 2 or test == ("NONE",)
     )

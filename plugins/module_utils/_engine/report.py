@@ -16,7 +16,7 @@ from .api import Engine
 from .findings import container_findings, in_order
 from .listing import listing, read_engine
 from .mounts import Mount
-from .namespaces import NO_NETWORK, shared
+from .namespaces import WITHOUT_OWN_NETWORK, shared
 from .observe import Container, Observed, observe
 from .options import ENGINE_DEFAULT
 from .plan import Wanted
@@ -125,7 +125,9 @@ def _findings(chosen: t.Iterable[JSON], observed: t.Mapping[str, Observed]) -> l
     found: list[JSON] = []
     for item in chosen:
         members = observed[item["name"]].current()
-        values = {name: container.options for name, container in members.items()}
+        values = {
+            name: {**container.options, "network_mode": container.network_mode} for name, container in members.items()
+        }
         found += container_findings(item["tenant"], item["name"], values)
     return in_order(found)
 
@@ -146,7 +148,7 @@ def _read_set(set_name: str, observed: Observed) -> JSON:
 
 
 def _network_kind(set_name: str, members: t.Mapping[str, Container]) -> str:
-    placed = [c for c in members.values() if c.network_mode != NO_NETWORK and not shared(c.network_mode)]
+    placed = [c for c in members.values() if c.network_mode not in WITHOUT_OWN_NETWORK and not shared(c.network_mode)]
     if any(container.network_mode == names.flat_network(set_name) for container in placed):
         return "flat"
     own = all(c.network_mode == names.own_network(set_name, c.known_as) for c in placed)

@@ -69,12 +69,19 @@ def _in_network_of_another(inspect: JSON) -> bool:
     return (inspect["HostConfig"].get("NetworkMode") or "").startswith("container:")
 
 
+def _asked_for(option: str, inspect: JSON) -> bool:
+    return option in (inspect["Config"].get("Labels") or {}).get(names.ASKED, "").split(",")
+
+
 def domainname(inspect: JSON) -> str:
     return "" if _in_network_of_another(inspect) else inspect["Config"].get("Domainname") or ""
 
 
 def hostname(inspect: JSON) -> str:
     if _in_network_of_another(inspect):
+        return ""
+    if inspect["HostConfig"].get("NetworkMode") == "host" and not _asked_for("hostname", inspect):
+        # The engine reports the name of its own machine.
         return ""
     found: str = inspect["Config"].get("Hostname") or ""
     return "" if found == inspect["Id"][:12] else found

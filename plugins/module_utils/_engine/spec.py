@@ -18,7 +18,7 @@ from .files import PlacedFile, fingerprints, parse_files
 from .links import DNS_LABEL, NAME, Link, check_links, parse_link, start_order
 from .mounts import ENGINE_SOCKETS, Mount, parse_mount
 from .named_volumes import NamedVolume, check_used, parse_volumes
-from .namespaces import check_namespaces, check_network_mode, check_reachable, shared, with_links
+from .namespaces import VM_NETWORK, check_namespaces, check_network_mode, check_reachable, shared, with_links
 from .networks import Joined, Networks, check_names, parse_networks
 from .options import OPTIONS
 from .ports import Port, parse_ports
@@ -413,6 +413,10 @@ def _warnings(members: t.Mapping[str, MemberSpec]) -> tuple[str, ...]:
                 found.append(
                     f"containers.{member.name}.{mode}: it is the VM's own, so the container is not kept apart from its VM"
                 )
+        if member.network_mode == VM_NETWORK:
+            found.append(
+                f"containers.{member.name}.network_mode: it is the VM's own network: what it listens on is open in the VM, and no link is kept"
+            )
         if any(mount.source in ENGINE_SOCKETS for mount in member.asked.get("volumes", ())):
             found.append(f"containers.{member.name}: holding the engine's socket, it owns the VM")
     return tuple(found)

@@ -52,6 +52,18 @@ networks: {front: , back: }
 """
 
 
+AS_FOUND = """
+services:
+  webApp:
+    image: "box:1"
+    command: ["/serve", ""]
+    depends_on: [db.main]
+    volumes: ["./motd:/etc/motd:ro", "./serve.sh:/serve", "./data:/data", "./data/deep:/deep"]
+  db.main: {image: "box:1", network_mode: bridge, networks: [default], container_name: The_DB, logging: {options: {max-size: 1m}}}
+  agent: {image: "box:1", command: "sleep 1000", network_mode: host, ports: ["9100:9100"], build: .}
+"""
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> t.Callable[..., str]:
     def write(text: str, name: str = "compose.yaml") -> str:
@@ -226,3 +238,22 @@ def test_secrets_and_configs_are_files_that_inspect_does_not_show(
     shown = f"{done.result}{done.said}{changed.result}{changed.said}{engine.info()}{daemon.inspect('shop_a')}"
     assert "s3cret" not in shown
     assert "hello you" not in shown
+
+
+def test_a_file_as_it_is_found(engine: Engine, project: t.Callable[..., str]) -> None:
+    project("from the controller\n", "motd")
+    Path(project("#!/bin/sh\nexec sleep 1000\n", "serve.sh")).chmod(0o755)
+    path = project(AS_FOUND)
+    check_then_run(engine, compose_file=[path])
+    assert engine.daemon.execute("shop_webapp", "cat", "/etc/motd")[1] == "from the controller\r\n"
+    assert set(engine.daemon.volumes()) == {"shop_data", "shop_data_deep"}
+    for name in ("db.main", "The_DB", "DB-Main"):
+        assert engine.daemon.reaches("shop_webapp", name)
+    assert list(engine.daemon.inspect("shop_agent")["NetworkSettings"]["Networks"]) == ["host"]
+    (told,) = engine.info()
+    assert (told["network"], told["members"]["agent"]["state"]) == ("declared", "running")
+
+    project("changed\n", "motd")
+    changed = check_then_run(engine, compose_file=[path])
+    assert changed.actions == [("replace", "container", "webapp")]
+    assert engine.daemon.execute("shop_webapp", "cat", "/etc/motd")[1] == "changed\r\n"

@@ -10,6 +10,8 @@ import dataclasses
 import typing as t
 
 import pytest
+from ansible_collections.hardshell.xen.plugins.module_utils._engine import names, reported
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.findings import container_findings
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.namespaces import by_member
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.plan import plan
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.steps import steps
@@ -34,6 +36,25 @@ def test_who_shares_a_network_has_none_and_is_made_after_it() -> None:
     found = {step.id: step for step in steps(plan(spec, empty(), wanted_of(spec))).changes}
     assert "stage:vpn" in found["stage:app"].needs
     assert "start:vpn" in found["start:app"].needs
+
+
+def test_who_is_in_the_vms_network_has_none_of_its_own_and_a_finding() -> None:
+    definition = {"agent": {**BOX, "network_mode": "host", "hostname": "agent", "links": ["db"]}, "db": BOX}
+    spec = spec_of(definition)
+    assert spec.networks() == ("shop_db",)
+    assert changes(definition, deployed(definition, "per-link")) == []
+    assert any("the VM's own network" in warning for warning in spec.warnings)
+    values = {name: {**one.values, "network_mode": one.network} for name, one in wanted_of(spec).items()}
+    assert [(found["id"], found["severity"]) for found in container_findings("acme", "shop", values)] == [
+        ("host-network", "medium")
+    ]
+
+
+def test_the_engine_tells_its_machines_name_for_who_is_in_its_network() -> None:
+    told: dict[str, t.Any] = {"Id": "f" * 64, "Config": {"Hostname": "vm"}, "HostConfig": {"NetworkMode": "host"}}
+    assert reported.hostname(told) == ""
+    told["Config"]["Labels"] = {names.ASKED: "files,hostname"}
+    assert reported.hostname(told) == "vm"
 
 
 @pytest.mark.parametrize("how", [{"network_mode": "service:db"}, {"links": ["db"], "follows": ["db"]}])
@@ -80,6 +101,8 @@ def test_the_engines_ids_are_told_as_names_unless_they_are_of_what_was_set_aside
         ({"network_mode": "service:gone"}, {}, "app.network_mode"),
         ({"network_mode": "service:app"}, {}, "app.network_mode"),
         ({"network_mode": "bridge"}, {}, "app.network_mode"),
+        ({"network_mode": "host", "ports": ["80:80"]}, {}, "app.ports"),
+        ({"links": ["vpn"]}, {"network_mode": "host"}, "app.links"),
         ({"network_mode": "service:vpn", "hostname": "x"}, {}, "app.hostname"),
         ({"network_mode": "service:vpn"}, {"replicas": 2}, "app.network_mode"),
         ({"network_mode": "service:vpn"}, {"network_mode": "none"}, "app.network_mode"),

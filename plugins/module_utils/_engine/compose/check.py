@@ -13,21 +13,23 @@ import functools
 import typing as t
 
 from ..._errors import OptionError
-from .keys import KEYS, Refused, WithoutEffect, children
+from .keys import KEYS, Refused, Told, WithoutEffect, children
 
 # A limit may be a number, which is both its soft and its hard one.
 _NUMBER_OR_MAPPING = frozenset({"services.*.ulimits.*"})
 
 
-def check(model: t.Mapping[str, t.Any]) -> None:
+def check(model: t.Mapping[str, t.Any]) -> list[str]:
     """Refuse each key of the model that is unknown or not supported, and what is no mapping or list where one belongs.
 
-    Raises OptionError with the key's path. Values are not shown: they may be secret.
+    What comes back are warnings of keys that have no effect on one engine. Raises OptionError with the key's path. Values are not shown: they may be secret.
     """
-    _check(model, "", "")
+    told: list[str] = []
+    _check(model, "", "", told)
+    return told
 
 
-def _check(value: t.Any, path: str, known: str) -> None:
+def _check(value: t.Any, path: str, known: str, told: list[str]) -> None:
     form = _form(known)
     if value is None or form is None:
         return
@@ -39,13 +41,13 @@ def _check(value: t.Any, path: str, known: str) -> None:
     if isinstance(value, list):
         for index, item in enumerate(value):
             if isinstance(item, dict):
-                _check(item, f"{path}[{index}]", f"{known}[]")
+                _check(item, f"{path}[{index}]", f"{known}[]", told)
     elif _has_chosen_names(known):
         for name, item in value.items():
-            _check(item, f"{path}.{name}", f"{known}.*")
+            _check(item, f"{path}.{name}", f"{known}.*", told)
     else:
         for key, item in value.items():
-            _check_key(key, item, f"{path}.{key}".lstrip("."), f"{known}.{key}".lstrip("."), children(known))
+            _check_key(key, item, f"{path}.{key}".lstrip("."), f"{known}.{key}".lstrip("."), children(known), told)
 
 
 @functools.cache
@@ -61,7 +63,7 @@ def _has_chosen_names(known: str) -> bool:
     return any(key.startswith(f"{known}.*") for key in KEYS)
 
 
-def _check_key(key: str, value: t.Any, path: str, known: str, siblings: frozenset[str]) -> None:
+def _check_key(key: str, value: t.Any, path: str, known: str, siblings: frozenset[str], told: list[str]) -> None:
     if key.startswith("x-"):
         return
     if key not in siblings:
@@ -72,8 +74,10 @@ def _check_key(key: str, value: t.Any, path: str, known: str, siblings: frozense
     if isinstance(found, Refused):
         if value is not None and _plain(value) not in found.unless:
             raise OptionError(path, key, found.instead)
+    elif isinstance(found, Told):
+        told += [f"{path} has no effect: {found.why}"] if value is not None else []
     elif not isinstance(found, WithoutEffect):
-        _check(value, path, known)
+        _check(value, path, known, told)
 
 
 def _plain(value: t.Any) -> str:

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 
 from ..._errors import HardshellError, OptionError
 from .. import names
-from ..links import NAME
+from .beside import Beside, Look, Place
 from .check import check
 from .files import Files
 from .interpolate import Variables
 from .load import Loader, Read
+from .members import Members, as_members, member_name
 from .merge import JSON
 from .networks import container_names, follows, is_flat, links, mac_addresses, networks, one_shots, with_aliases
 from .services import Services
@@ -28,13 +29,14 @@ from .volumes import named_volumes
 @dataclass(frozen=True)
 class ComposeSource:
     """What the user gives. Either ``files``, by absolute path, or ``inline``; ``env_files`` None takes the ``.env`` beside the first file, ``profiles`` None
-    what the variable COMPOSE_PROFILES says."""
+    what the variable COMPOSE_PROFILES says. ``engine_sockets`` are the services that may hold the engine's socket."""
 
     files: tuple[str, ...] = ()
     inline: t.Mapping[str, t.Any] | None = None
     environment: t.Mapping[str, str] | None = None
     env_files: tuple[str, ...] | None = None
     profiles: tuple[str, ...] | None = None
+    engine_sockets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,12 @@ class ComposeSet:
     warnings: tuple[str, ...] = ()
 
 
-def compose_set(name: str, source: ComposeSource, read: Read, network: str | None = None) -> ComposeSet:
-    """The set called ``name``. ``network`` is what the user asks for beside the file. Raises HardshellError, or OptionError with the path of the key."""
+def compose_set(
+    name: str, source: ComposeSource, read: Read, network: str | None = None, look: Look | None = None
+) -> ComposeSet:
+    """The set called ``name``. ``network`` is what the user asks for beside the file; ``look`` tells what the controller has at a path, by default whether
+    it is a file. Raises HardshellError, or OptionError with the path of the key.
+    """
     loader = Loader(read)
     directory = posixpath.dirname(source.files[0]) if source.files else None
     env_files = source.env_files
@@ -61,18 +67,41 @@ def compose_set(name: str, source: ComposeSource, read: Read, network: str | Non
     if profiles is None:
         profiles = tuple(filter(None, variables.get("COMPOSE_PROFILES", "").split(",")))
     enabled = _enabled(model, frozenset(profiles))
-    check({**model, "services": enabled})
+    told = check({**model, "services": enabled})
     if not enabled:
         raise HardshellError(
             "services: the Compose file holds no service that is enabled; name one, or give the profile of one"
         )
-    found = _containers(loader, variables, directory, model, enabled, network, name)
+    members = as_members(enabled, (model.get("services") or {}).keys() - enabled.keys())
+    beside = Beside(loader, look or _looking_through(read), directory or "/", list(model.get("volumes") or {}))
+    sockets = _sockets(source.engine_sockets, members.services)
+    services = Services(loader, variables, directory, list(model.get("volumes") or {}), beside, sockets)
+    found = _containers(loader, variables, services, model, members, network, name)
     unset = tuple(
         f"the Compose file names the variable {item}, which is not set: it is empty" for item in variables.unset
     )
     return ComposeSet(
-        found.containers, found.network, named_volumes(model, found.containers), (*unset, *found.warnings)
+        found.containers,
+        found.network,
+        named_volumes(model, found.containers),
+        (*unset, *told, *members.warnings, *services.warnings, *beside.warnings, *found.warnings),
     )
+
+
+def _looking_through(read: Read) -> Look:
+    return lambda path: None if read(path) is None else Place(is_file=True)
+
+
+def _sockets(asked: t.Iterable[str], services: t.Collection[str]) -> frozenset[str]:
+    called = {service: member_name(service) for service in asked}
+    for service, member in called.items():
+        if member not in services:
+            raise OptionError(
+                "compose_engine_socket",
+                service,
+                f"the file has no such service that is enabled; it has {', '.join(sorted(services))}",
+            )
+    return frozenset(called.values())
 
 
 def _model(loader: Loader, source: ComposeSource, variables: Variables) -> JSON:
@@ -84,19 +113,21 @@ def _model(loader: Loader, source: ComposeSource, variables: Variables) -> JSON:
 def _containers(
     loader: Loader,
     variables: Variables,
-    directory: str | None,
+    services: Services,
     model: JSON,
-    enabled: dict[str, JSON],
+    members: Members,
     network: str | None,
     name_of_set: str,
 ) -> ComposeSet:
-    services = Services(loader, variables, directory, list(model.get("volumes") or {}))
+    enabled, disabled = members.services, members.disabled
     containers = {name: services.container(name, service) for name, service in enabled.items()}
     granted = Files(loader, variables, model)
     for name, service in enabled.items():
         own_files = granted.of(f"services.{name}", service)
-        containers[name].update({"files": own_files} if own_files else {})
-    disabled = frozenset(model.get("services") or {}) - enabled.keys()
+        clash = sorted(own_files.keys() & containers[name].get("files", {}).keys())
+        if clash:
+            raise OptionError(f"services.{name}.volumes", clash[0], "one of configs or secrets is at this path too")
+        containers[name].update({"files": {**containers[name].get("files", {}), **own_files}} if own_files else {})
     for name, own in links(enabled, disabled).items():
         containers[name].update({"links": own} if own else {})
     for name, followed in follows(enabled, containers).items():
@@ -117,7 +148,7 @@ def _containers(
         _give_addresses(containers, addresses)
         return ComposeSet(containers, network, warnings=_named(name_of_set, called, reached=()))
     warnings = _named(name_of_set, called, reached=[name for name, places in connections.items() if places])
-    connections = with_aliases(connections, called)
+    connections = with_aliases(with_aliases(connections, called), members.aliases)
     if is_flat(connections):
         _give_addresses(containers, addresses)
         return ComposeSet(containers, network or "flat", warnings=warnings)
@@ -153,9 +184,6 @@ def _enabled(model: JSON, profiles: frozenset[str]) -> dict[str, JSON]:
         own = service.get("profiles") or []
         if own and "*" not in profiles and not profiles.intersection(map(str, own)):
             continue
-        if not NAME.fullmatch(name):
-            expected = "write a name of lower-case letters, digits, dashes and underscores, at most 63, a letter or digit at either end"
-            raise OptionError(path, name, expected)
         found[name] = service
     return found
 

@@ -42,11 +42,21 @@ class Refused:
     unless: tuple[str, ...] = ()
 
 
-Answer = t.Union[Supported, WithoutEffect, Refused]  # noqa: UP007  (ansible-test's pylint knows no `|` of classes here)
+@dataclass(frozen=True)
+class Told:
+    """The key may stand there, and has no effect on one engine, as it has none with the compose program. A warning tells it. ``why`` says why."""
+
+    why: str
+
+
+Answer = t.Union[Supported, WithoutEffect, Told, Refused]  # noqa: UP007  (ansible-test's pylint knows no `|` of classes here)
 
 _SWARM = "that is for a cluster; a set runs on the one engine of its VM"
 _CGROUP = "container_set does not set it; of the CPU's options it has cpus, cpu_shares and cpuset"
-_BUILD = "images are built elsewhere: keep image and take this out; in an override file, build: !reset null does so"
+_BUILD = (
+    "images are built elsewhere; `image` names what was built, in a registry or under `images`, and a warning tells it"
+)
+_X86 = ("linux/amd64", "linux/x86_64", "amd64", "x86_64", "")
 _NAMESPACE = "a container shares no namespace with the VM or with another container"
 _HOOK = "no command is run inside a container from outside: let the image's entrypoint do it"
 _EXTERNAL = "what the set uses belongs to the set: take external out"
@@ -70,13 +80,13 @@ SERVICE: dict[str, Answer] = {
         for what in ("read_bps", "read_iops", "write_bps", "write_iops")
         for part in ("", "[].path", "[].rate")
     },
-    "build": Refused(_BUILD),
+    "build": WithoutEffect(_BUILD),
     "cap_add": Supported("`cap_add`, on top of what the collection leaves a container"),
     "cap_drop": Supported("`cap_drop`"),
     "cgroup": Refused(_NAMESPACE),
     "cgroup_parent": Refused("the engine's own cgroup holds the containers"),
     "command": Supported(
-        "`command`; an empty one only beside an `entrypoint`, since the engine would take the image's"
+        "`command`; for an empty one without an `entrypoint` the engine takes the image's, of which a warning tells"
     ),
     "configs": Supported("`files`, at `/NAME`; see Secrets and configs"),
     **{f"configs[].{key}": Supported() for key in ("source", "target", "uid", "gid", "mode")},
@@ -100,10 +110,10 @@ SERVICE: dict[str, Answer] = {
     "depends_on.*.required": Supported("false lets the service be one that no profile enables"),
     "depends_on.*.restart": Supported("`follows`: the service is replaced with the one that it depends on"),
     "deploy": Supported(),
-    "deploy.endpoint_mode": Refused(_SWARM),
-    "deploy.labels": Refused("there is no service beside its container: write labels of the service"),
-    "deploy.mode": Refused(_SWARM, unless=("replicated",)),
-    "deploy.placement": Refused(_SWARM),
+    "deploy.endpoint_mode": Told(_SWARM),
+    "deploy.labels": Told("there is no service beside its container: write labels of the service"),
+    "deploy.mode": Refused(_SWARM, unless=("replicated", "global")),
+    "deploy.placement": Told(_SWARM),
     "deploy.replicas": Supported("`replicas`, at least 1"),
     "deploy.resources": Supported(),
     "deploy.resources.limits": Supported(),
@@ -117,11 +127,11 @@ SERVICE: dict[str, Answer] = {
     "deploy.resources.reservations.memory": Supported("`memory_reservation`"),
     "deploy.restart_policy": Supported("takes the place of `restart`"),
     "deploy.restart_policy.condition": Supported("`none` is `no`, `any` is `always`"),
-    "deploy.restart_policy.delay": Refused("the engine chooses the pause itself"),
+    "deploy.restart_policy.delay": Told("the engine chooses the pause itself"),
     "deploy.restart_policy.max_attempts": Supported("with `on-failure`"),
-    "deploy.restart_policy.window": Refused("the engine knows no window"),
-    "deploy.rollback_config": Refused("a set is replaced, and taken back, as a whole"),
-    "deploy.update_config": Refused("a set is replaced, and taken back, as a whole"),
+    "deploy.restart_policy.window": Told("the engine knows no window"),
+    "deploy.rollback_config": Told("a set is replaced, and taken back, as a whole"),
+    "deploy.update_config": Told("the option update_order says how members are replaced"),
     "develop": WithoutEffect("it is about watching source files, not about what runs"),
     "device_cgroup_rules": Refused("name the device files under devices"),
     "devices": Supported("`devices`; not CDI names"),
@@ -158,7 +168,7 @@ SERVICE: dict[str, Answer] = {
     "label_file": Supported("`labels`; read on the controller"),
     "labels": Supported("`labels`"),
     "links": Supported("`links`, with their aliases"),
-    "logging": Supported("`log`; with a driver"),
+    "logging": Supported("`log`; without a driver it is `json-file`"),
     "logging.driver": Supported(),
     "logging.options": Supported(),
     "mac_address": Supported("`mac_address`, in the network with the highest `priority`"),
@@ -167,7 +177,9 @@ SERVICE: dict[str, Answer] = {
     "mem_swappiness": Refused("container_set does not set it; it has memswap_limit"),
     "memswap_limit": Supported("`memory_swap`"),
     "models": Refused("no model is run for a container"),
-    "network_mode": Supported("`network_mode`: `none` and `service:NAME`; for the VM's own network there is no way"),
+    "network_mode": Supported(
+        "`network_mode`: `none`, `service:NAME` and, with a warning, `host`; `bridge` is a network of the set; `container:NAME` where a service has that name"
+    ),
     "networks": Supported("see Networks"),
     "networks.*.aliases": Supported(),
     "networks.*.driver_opts": Refused(_VM_NETWORK),
@@ -182,7 +194,9 @@ SERVICE: dict[str, Answer] = {
     "oom_score_adj": Supported("`oom_score_adj`"),
     "pid": Supported("`pid_mode`; `host` with a warning, `service:NAME`; not `container:`"),
     "pids_limit": Supported("`pids_limit`; -1 and 0 are no limit"),
-    "platform": Refused("the image's only platform, or the VM's, is taken: name the image by the digest for it"),
+    "platform": Refused(
+        "the VMs of XenServer and XCP-ng are of linux/amd64: name an image that has it, and take this out", unless=_X86
+    ),
     "ports": Supported("`ports`; the range of host ports is as long as that of the container's"),
     "ports[].app_protocol": WithoutEffect("a hint"),
     "ports[].host_ip": Supported(),
@@ -197,7 +211,9 @@ SERVICE: dict[str, Answer] = {
     "privileged": Supported("`privileged`, with a warning"),
     "profiles": Supported("with `compose_profiles`"),
     "provider": Refused("a set holds containers only"),
-    "pull_policy": Supported("`pull`; `missing`, `if_not_present`, `always` or `never`"),
+    "pull_policy": Supported(
+        "`pull`; `daily`, `weekly` and `every_…` are `always`, which asks the registry each time and pulls what is newer; `build` is `missing`"
+    ),
     "pull_refresh_after": Refused("images are pulled when they are missing, always or never"),
     "read_only": Supported("`read_only`"),
     "restart": Supported("`restart`; `no` unless it is written"),
@@ -281,7 +297,9 @@ _REST: dict[str, Answer] = {
     "secrets.*.labels": Refused(_NO_OBJECT),
     "secrets.*.name": Refused(_NO_OBJECT),
     "secrets.*.template_driver": Refused(_NO_OBJECT),
-    "services": Supported("`containers`; a service's name is of lower-case letters, digits, dashes and underscores"),
+    "services": Supported(
+        "`containers`; a service with upper-case letters or dots in its name is called in lower case, with dashes, and still found under its own name"
+    ),
     "version": WithoutEffect("the specification declares it obsolete"),
     "volumes": Supported("named volumes of the set"),
     "volumes.*.driver": Refused("volumes are of the driver local", unless=("local", "default")),
@@ -302,7 +320,7 @@ def answer(path: str) -> Answer | None:
         if not dot:
             return None
         above = KEYS.get(path.removesuffix("[]"))
-        if isinstance(above, (Refused, WithoutEffect)):
+        if isinstance(above, (Refused, WithoutEffect, Told)):
             return above
     return KEYS[path]
 
@@ -314,8 +332,3 @@ def children(path: str) -> frozenset[str]:
     return frozenset(
         key.removeprefix(start).partition(".")[0].removesuffix("[]") for key in KEYS if key.startswith(start)
     ) - {"*"}
-
-
-def kinds() -> t.Mapping[type, str]:
-    """What the three answers are called where people read them."""
-    return {Supported: "yes", WithoutEffect: "no effect", Refused: "refused"}

@@ -213,6 +213,32 @@ def absolute(option: str, path: t.Any, directory: str | None) -> str:
     return posixpath.normpath(posixpath.join(directory, path))
 
 
+# Marks a source of a bind mount that is the controller's.
+_CONTROLLER = "."
+
+
+def on_controller(source: str) -> str:
+    """The absolute path on the controller of a relative source of a bind mount, once the file that it stands in is loaded."""
+    return source.removeprefix(_CONTROLLER) if source.startswith(f"{_CONTROLLER}/") else source
+
+
+def _with_absolute_sources(service: str, volumes: list[t.Any], directory: str | None) -> list[t.Any]:
+    """The mounts, with a source that begins with a dot as the absolute path of the controller after that dot."""
+    return [
+        _with_absolute_source(f"services.{service}.volumes[{index}]", item, directory)
+        for index, item in enumerate(volumes)
+    ]
+
+
+def _with_absolute_source(option: str, item: t.Any, directory: str | None) -> t.Any:
+    if isinstance(item, str) and item.startswith(_CONTROLLER) and ":" in item:
+        source, _colon, rest = item.partition(":")
+        return f"{_CONTROLLER}{absolute(option, source, directory)}:{rest}"
+    if isinstance(item, dict) and item.get("type") == "bind" and str(item.get("source")).startswith(_CONTROLLER):
+        return {**item, "source": f"{_CONTROLLER}{absolute(option, item['source'], directory)}"}
+    return item
+
+
 def _with_absolute_paths(tree: JSON, directory: str | None) -> JSON:
     """The document with the files that it names under absolute paths."""
     services = _mapping(tree, ("services",))
@@ -223,6 +249,8 @@ def _with_absolute_paths(tree: JSON, directory: str | None) -> JSON:
             for key in ("env_file", "label_file"):
                 if service.get(key) is not None:
                     found[key] = _absolute_files(f"services.{name}.{key}", service[key], directory)
+            if isinstance(service.get("volumes"), list):
+                found["volumes"] = _with_absolute_sources(name, service["volumes"], directory)
             changed[name] = found
     tree = {**tree, "services": {**services, **changed}} if changed else tree
     for kind in ("secrets", "configs"):

@@ -18,11 +18,13 @@ import typing as t
 
 from ..._errors import HardshellError, OptionError
 from .. import parsers
-from ..links import NAME, find_cycle, parse_link
+from ..links import find_cycle, parse_link
+from .members import alias_of
 
 JSON = dict[str, t.Any]
 
 DEFAULT = "default"
+BRIDGE = "bridge"
 _COMPLETED = "service_completed_successfully"
 _CONDITIONS = ("service_started", "service_healthy", _COMPLETED)
 
@@ -106,7 +108,7 @@ def _known(
 
 
 def networks(services: t.Mapping[str, JSON], declared: t.Collection[str]) -> dict[str, dict[str, list[str]]]:
-    """The networks of each service and its aliases there. ``declared`` are those of the file's top."""
+    """The networks of each service and its aliases there. ``declared`` are those of the file's top; that for ``network_mode: bridge`` is in no file."""
     found = {}
     for name, service in services.items():
         own = service.get("networks") or {DEFAULT: None}
@@ -117,7 +119,7 @@ def networks(services: t.Mapping[str, JSON], declared: t.Collection[str]) -> dic
                 )
             continue
         for network in own:
-            if network != DEFAULT and network not in declared:
+            if network not in (DEFAULT, BRIDGE) and network not in declared:
                 near = difflib.get_close_matches(network, declared, 1)
                 hint = f"did you mean {near[0]!r}?" if near else "declare it under networks at the top of the file"
                 raise OptionError(
@@ -132,13 +134,11 @@ def networks(services: t.Mapping[str, JSON], declared: t.Collection[str]) -> dic
 
 def container_names(services: t.Mapping[str, JSON]) -> dict[str, str]:
     """What others may call the container of a service, where that is not the service's name."""
-    found = {name: service["container_name"] for name, service in services.items() if service.get("container_name")}
-    for name, called in found.items():
-        if not isinstance(called, str) or not NAME.fullmatch(called):
-            expected = (
-                "others cannot reach it so: write lower-case letters, digits, dashes and underscores, or take it out"
-            )
-            raise OptionError(f"services.{name}.container_name", called, expected)
+    found = {
+        name: alias_of(f"services.{name}.container_name", service["container_name"])
+        for name, service in services.items()
+        if service.get("container_name")
+    }
     return {name: called for name, called in found.items() if called != name}
 
 
@@ -193,10 +193,7 @@ def _priority(option: str, setting: JSON | None) -> int:
 
 
 def _aliases(option: str, setting: JSON | None) -> list[str]:
-    return [
-        parse_link(f"{option}[{index}]", alias).alias
-        for index, alias in enumerate((setting or {}).get("aliases") or [])
-    ]
+    return [alias_of(f"{option}[{index}]", alias) for index, alias in enumerate((setting or {}).get("aliases") or [])]
 
 
 def is_flat(connections: t.Mapping[str, t.Mapping[str, list[str]]]) -> bool:

@@ -8,18 +8,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 
 from ..._errors import HardshellError, OptionError
 from ..environment_files import with_environment_files
 from ..spec import SetSpec, parse
+from .beside import Place
 from .compose_set import ComposeSource, compose_set
 from .services import KEY_OF_OPTION
 
 # What a Compose file says itself.
 _ONLY_CONTAINERS = ("volumes",)
-_ONLY_BESIDE = ("compose_environment", "compose_env_files", "compose_profiles")
+_ONLY_BESIDE = ("compose_environment", "compose_env_files", "compose_profiles", "compose_engine_socket")
 
 
 def parse_task(parameters: t.Mapping[str, t.Any]) -> SetSpec:
@@ -41,8 +43,9 @@ def parse_task(parameters: t.Mapping[str, t.Any]) -> SetSpec:
         environment=_texts("compose_environment", parameters.get("compose_environment") or {}),
         env_files=_paths(parameters.get("compose_env_files")),
         profiles=_optional_tuple(parameters.get("compose_profiles")),
+        engine_sockets=tuple(parameters.get("compose_engine_socket") or ()),
     )
-    found = compose_set(parameters["name"], source, read_text, parameters["network"])
+    found = compose_set(parameters["name"], source, read_text, parameters["network"], look)
     as_containers = {
         **parameters,
         "containers": _without_pull(found.containers) if parameters["pull"] else found.containers,
@@ -71,6 +74,15 @@ def read_text(path: str) -> str | None:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise HardshellError(f"{path} cannot be read: {reason}") from None
+
+
+def look(path: str) -> Place | None:
+    """What the controller has at a path."""
+    if os.path.isdir(path):
+        with contextlib.suppress(OSError):
+            return Place(holds_files=any(not name.startswith(".") for name in os.listdir(path)))
+        return Place(holds_files=True)
+    return Place(is_file=True, executable=os.access(path, os.X_OK)) if os.path.exists(path) else None
 
 
 def _paths(given: t.Sequence[str] | None) -> tuple[str, ...] | None:

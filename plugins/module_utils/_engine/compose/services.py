@@ -13,13 +13,15 @@ user wrote, so that messages speak of the Compose file.
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 
 from ..._errors import OptionError
 from .. import parsers
-from ..namespaces import NO_NETWORK, mode
+from ..namespaces import WITHOUT_OWN_NETWORK, mode
 from ..options import BY_NAME
 from ..references import parse_reference
+from .beside import Beside
 from .env_file import parse_env_file
 from .interpolate import Variables
 from .load import Loader, absolute
@@ -64,7 +66,16 @@ _RENAMED = {
 }
 # What an option of a container is called in a Compose file, where that is not the same.
 KEY_OF_OPTION = {option: key for key, option in _RENAMED.items() if option != key}
-_PULL = {"missing": "missing", "if_not_present": "missing", "always": "always", "never": "never"}
+_PULL = {
+    "missing": "missing",
+    "if_not_present": "missing",
+    "build": "missing",
+    "always": "always",
+    "daily": "always",
+    "weekly": "always",
+    "never": "never",
+}
+_EVERY = re.compile(r"every_[0-9]+.*")
 # A limit of 0 is none, and so is one of -1 where the kernel counts that way.
 _NO_LIMIT: dict[str, tuple[str, ...]] = {
     "cpu_shares": ("0",),
@@ -89,24 +100,38 @@ class Services:
     """Translates the services of one model. ``directory`` is where relative paths start, None for a document given inline."""
 
     def __init__(
-        self, loader: Loader, variables: Variables, directory: str | None, declared_volumes: t.Collection[str]
+        self,
+        loader: Loader,
+        variables: Variables,
+        directory: str | None,
+        declared_volumes: t.Collection[str],
+        beside: Beside,
+        sockets: t.Container[str] = (),
     ) -> None:
         self._loader = loader
         self._variables = variables
         self._directory = directory
         self._declared_volumes = declared_volumes
+        self._beside = beside
+        self._sockets = sockets
+        self.warnings: list[str] = []
 
     def container(self, name: str, service: JSON) -> JSON:
         """The service as a value of ``containers``, without its links and networks."""
         path = f"services.{name}"
         given = {key: value for key, value in service.items() if value is not None}
+        if given.get("build") and "image" not in given:
+            expected = "images are built elsewhere: build this one, push it or give its archive under images, and name it as image"
+            raise OptionError(f"{path}.build", None, expected)
         if "image" not in given:
             raise OptionError(f"{path}.image", None, "every service needs an image, such as redis:7")
+        if given.get("build"):
+            self.warnings.append(f"{path}.build: nothing is built; {given['image']} is taken as it is")
         parse_reference(f"{path}.image", given["image"])
-        found: JSON = {"image": given["image"], **_restart(path, given), **_command(path, given)}
+        found: JSON = {"image": given["image"], **_restart(path, given), **self._command(path, given)}
         for key, option in _RENAMED.items():
             if key in given:
-                _add(found, option, f"{path}.{key}", given[key])
+                _add(found, option, f"{path}.{key}", _logging(given[key]) if key == "logging" else given[key])
         _add_deploy(found, f"{path}.deploy", given.get("deploy") or {})
         _add(found, "environment", f"{path}.environment", self._environment(path, given))
         _add(found, "labels", f"{path}.labels", self._labels(path, given))
@@ -121,15 +146,34 @@ class Services:
         if given.get("ports"):
             found["ports"] = ports(f"{path}.ports", given["ports"])
         if given.get("volumes"):
-            mounts = volumes(f"{path}.volumes", name, given["volumes"], self._declared_volumes)
+            allowed = name in self._sockets
+            mounts = volumes(
+                f"{path}.volumes", name, given["volumes"], self._declared_volumes, self._beside, socket_allowed=allowed
+            )
             found.update({"volumes": mounts.volumes} if mounts.volumes else {})
+            found.update({"files": mounts.files} if mounts.files else {})
+            found.update({"engine_socket": True} if allowed else {})
             _add(found, "tmpfs", f"{path}.volumes", [*found.get("tmpfs", []), *mounts.tmpfs])
         found.update(_replicas(path, given))
         if given.get("network_mode") is not None:
-            found["network_mode"] = mode(NO_NETWORK)(f"{path}.network_mode", given["network_mode"])
+            found["network_mode"] = mode(*WITHOUT_OWN_NETWORK)(f"{path}.network_mode", given["network_mode"])
         found.update(_pull(f"{path}.pull_policy", given.get("pull_policy")))
         _add(found, "annotations", f"{path}.annotations", _annotations(given.get("annotations") or {}))
         found.update(self._security(f"{path}.security_opt", given.get("security_opt") or []))
+        return found
+
+    def _command(self, path: str, given: JSON) -> JSON:
+        found: JSON = {}
+        for key in ("entrypoint", "command"):
+            if key in given:
+                parsers.words(f"{path}.{key}", given[key])
+                found[key] = given[key]
+        if "command" in found and not found["command"]:
+            del found["command"]
+            if not found.get("entrypoint"):
+                self.warnings.append(
+                    f"{path}.command: for an empty one the engine takes the image's; give an entrypoint to have none"
+                )
         return found
 
     def _environment(self, path: str, given: JSON) -> JSON:
@@ -224,6 +268,10 @@ def _restart(path: str, given: JSON) -> JSON:
     return {"restart": f"{name}:{parsers.integer(1)(f'{option}.max_attempts', attempts)}"}
 
 
+def _logging(given: t.Any) -> t.Any:
+    return {"driver": "json-file", **given} if isinstance(given, dict) and given else given
+
+
 def _replicas(path: str, given: JSON) -> JSON:
     told = {
         f"{path}.{key}": value
@@ -245,29 +293,14 @@ def _replicas(path: str, given: JSON) -> JSON:
 def _pull(path: str, policy: t.Any) -> JSON:
     if policy is None:
         return {}
-    if str(policy) not in _PULL:
+    told = "always" if _EVERY.fullmatch(str(policy)) else _PULL.get(str(policy))
+    if told is None:
         raise OptionError(path, policy, "write missing, always or never")
-    return {"pull": _PULL[str(policy)]}
+    return {"pull": told}
 
 
 def _annotations(given: JSON) -> JSON:
     return {key: "" if value is None else scalar_text(value) for key, value in given.items()}
-
-
-def _command(path: str, given: JSON) -> JSON:
-    found: JSON = {}
-    for key in ("entrypoint", "command"):
-        if key in given:
-            parsers.words(f"{path}.{key}", given[key])
-            found[key] = given[key]
-    if "command" in found and not found["command"]:
-        # The engine takes the image's command for an empty one, unless the entrypoint is another.
-        if not found.get("entrypoint"):
-            raise OptionError(
-                f"{path}.command", found["command"], "say the entrypoint too: the engine would take the image's command"
-            )
-        del found["command"]
-    return found
 
 
 def _add_deploy(found: JSON, path: str, deploy: JSON) -> None:

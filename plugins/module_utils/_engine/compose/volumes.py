@@ -17,6 +17,8 @@ from ..files import permissions
 from ..mounts import ENGINE_SOCKETS, VOLUME_NAME, container_path, parse_mount
 from ..named_volumes import parse_volumes as parse_named
 from ..quantities import parse_size
+from .beside import Beside, volume_modes
+from .load import on_controller
 
 JSON = dict[str, t.Any]
 
@@ -25,15 +27,24 @@ _CONSISTENCIES = frozenset({"consistent", "cached", "delegated"})
 
 
 class Mounts(t.NamedTuple):
-    """Mounts as ``volumes`` and ``tmpfs`` of a container."""
+    """Mounts as ``volumes``, ``tmpfs`` and ``files`` of a container."""
 
     volumes: list[str]
     tmpfs: list[str]
+    files: dict[str, JSON]
 
 
-def volumes(path: str, service: str, value: list[t.Any], declared: t.Collection[str]) -> Mounts:
+def volumes(
+    path: str,
+    service: str,
+    value: list[t.Any],
+    declared: t.Collection[str],
+    beside: Beside,
+    *,
+    socket_allowed: bool = False,
+) -> Mounts:
     """The mounts of a service. ``declared`` are the volumes that the file declares at its top."""
-    found = Mounts([], [])
+    found = Mounts([], [], {})
     for index, item in enumerate(value):
         option = f"{path}[{index}]"
         if isinstance(item, dict) and item.get("type") == "tmpfs":
@@ -41,9 +52,18 @@ def volumes(path: str, service: str, value: list[t.Any], declared: t.Collection[
             continue
         given, target, modes = _long_volume(option, item) if isinstance(item, dict) else _short_volume(option, item)
         taken = {*declared, *(text.split(":")[0] for text in found.volumes)}
+        if given.startswith("."):
+            target = container_path(f"{option}.target", target)
+            volume, copied = beside.place(option, on_controller(given), target, modes)
+            if copied is not None:
+                found.files[target] = copied
+                continue
+            found.volumes.append(":".join([volume, target, ",".join(volume_modes(modes))]))
+            continue
         source = given or _unnamed(option, service, target, taken)
-        if source in ENGINE_SOCKETS:
-            raise OptionError(option, source, "whoever holds the engine's socket owns the VM; take it out")
+        if source in ENGINE_SOCKETS and not socket_allowed:
+            expected = "whoever holds the engine's socket owns the VM; take it out, or name the service in compose_engine_socket"
+            raise OptionError(option, source, expected)
         text = ":".join([source, target, *([",".join(modes)] if modes else [])])
         mount = parse_mount(option, text)
         if mount.is_volume and source not in declared and given:
@@ -88,8 +108,10 @@ def _long_volume(option: str, item: dict[str, t.Any]) -> tuple[str, str, list[st
         if not source:
             raise OptionError(option, item, "say the directory of the VM as source")
         source = _source(option, source)
-        if not source.startswith("/"):
-            raise OptionError(f"{option}.source", source, "write an absolute path of the VM")
+        if not source.startswith(("/", ".")):
+            raise OptionError(
+                f"{option}.source", source, "write an absolute path of the VM, or one that begins with a dot"
+            )
     elif source and not VOLUME_NAME.fullmatch(source):
         raise OptionError(f"{option}.source", source, "write the name of a volume; a directory has the type bind")
     bind, volume = item.get("bind") or {}, item.get("volume") or {}
@@ -101,12 +123,8 @@ def _long_volume(option: str, item: dict[str, t.Any]) -> tuple[str, str, list[st
 
 
 def _source(option: str, source: str) -> str:
-    if source.startswith((".", "~")):
-        raise OptionError(
-            option,
-            source,
-            "the containers run in a VM, which does not have this directory: write an absolute path of the VM, or give a file as one of configs",
-        )
+    if source.startswith("~"):
+        raise OptionError(option, source, "whose home directory it is cannot be said: write an absolute path of the VM")
     if re.match(r"[A-Za-z]:\\|\\\\", source):
         raise OptionError(option, source, "write an absolute path of the VM")
     return source

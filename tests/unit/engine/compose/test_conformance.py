@@ -18,6 +18,7 @@ from ansible_collections.hardshell.xen.plugins.module_utils._engine.compose.keys
     KEYS,
     Refused,
     Supported,
+    Told,
     WithoutEffect,
     answer,
 )
@@ -96,6 +97,9 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
     "network_mode": [
         ({"network_mode": "service:db"}, {"network_mode": "service:db"}),
         ({"network_mode": "none"}, {"network_mode": "none"}),
+        ({"network_mode": "host", "ports": ["80:80"]}, {"network_mode": "host"}),
+        ({"network_mode": "bridge"}, {"networks": {"bridge": []}}),
+        ({"network_mode": "default"}, {}),
     ],
     "uts": [({"uts": "host"}, {"uts_mode": "host"})],
     "userns_mode": [({"userns_mode": "host"}, {"userns_mode": "host"})],
@@ -106,6 +110,8 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
         ({"command": ["run", "a b"]}, {"command": ["run", "a b"]}),
         ({"command": None}, {}),
         ({"command": [], "entrypoint": ["/x"]}, {"entrypoint": ["/x"]}),
+        ({"command": []}, {}),
+        ({"command": ["run", ""]}, {"command": ["run", ""]}),
     ],
     "cpu_shares": [({"cpu_shares": 73}, {"cpu_shares": 73}), ({"cpu_shares": 0}, {})],
     "cpus": [({"cpus": "0.5"}, {"cpus": "0.5"}), ({"cpus": 0.0}, {})],
@@ -219,6 +225,7 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
     "container_name": [
         ({"container_name": "my_web"}, {"networks": {"default": ["my_web"]}}),
         ({"container_name": "web"}, {}),
+        ({"container_name": "My.Web"}, {"networks": {"default": ["my.web"]}}),
     ],
     "hostname": [({"hostname": "web1"}, {"hostname": "web1"})],
     "image": [({"image": "my-private.registry:5000/redis"}, {"image": "my-private.registry:5000/redis"})],
@@ -229,7 +236,10 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
         ({"labels": ["a=x", "e"], "label_file": "one.labels"}, {"labels": {"a.b": "c", "a": "x", "e": None}}),
     ],
     "links": [({"links": ["db", "db:database"]}, {"links": ["db", "db:database"]})],
-    "logging": [({"logging": {"driver": "none"}}, {"log": {"driver": "none"}})],
+    "logging": [
+        ({"logging": {"driver": "none"}}, {"log": {"driver": "none"}}),
+        ({"logging": {"options": {"a": "b"}}}, {"log": {"driver": "json-file", "options": {"a": "b"}}}),
+    ],
     "logging.driver": [({"logging": {"driver": "local"}}, {"log": {"driver": "local"}})],
     "logging.options": [
         ({"logging": {"driver": "local", "options": {"max-file": 3}}}, {"log": {"driver": "local", "options": {"max-file": 3}}})
@@ -262,7 +272,8 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
     "privileged": [({"privileged": True}, {"privileged": True})],
     "profiles": [({"profiles": []}, {})],
     "pull_policy": [({"pull_policy": policy}, {"pull": policy}) for policy in ("missing", "always", "never")]
-    + [({"pull_policy": "if_not_present"}, {"pull": "missing"})],
+    + [({"pull_policy": policy}, {"pull": "missing"}) for policy in ("if_not_present", "build")]
+    + [({"pull_policy": policy}, {"pull": "always"}) for policy in ("daily", "weekly", "every_12h")],
     "annotations": [
         ({"annotations": {"a.b": 1}}, {"annotations": {"a.b": "1"}}),
         ({"annotations": ["a.b=c"]}, {"annotations": {"a.b": "c"}}),
@@ -381,6 +392,7 @@ IDLE: dict[str, dict[str, t.Any]] = {
     "name": {"name": "project"},
     "networks.*.attachable": {"networks": {"default": {"attachable": True}}},
     "services.*.attach": {"attach": False},
+    "services.*.build": {"build": {"context": ".", "args": {"A": "b"}}},
     "services.*.develop": {"develop": {"watch": [{"path": ".", "action": "sync", "target": "/x"}]}},
     "services.*.expose": {"expose": ["3000", 8000]},
     "services.*.ports[].app_protocol": {"ports": [{"target": 80, "app_protocol": "http"}]},
@@ -390,6 +402,17 @@ IDLE: dict[str, dict[str, t.Any]] = {
         "volumes": [{"type": "bind", "source": "/a", "target": "/b", "consistency": "cached"}]
     },
     "version": {"version": "3.8"},
+}
+
+# What stands under a key that has no effect on one engine.
+TOLD: dict[str, dict[str, t.Any]] = {
+    "services.*.deploy.endpoint_mode": {"endpoint_mode": "vip"},
+    "services.*.deploy.labels": {"labels": {"a": "b"}},
+    "services.*.deploy.placement": {"placement": {"constraints": ["node.role == manager"]}},
+    "services.*.deploy.restart_policy.delay": {"restart_policy": {"condition": "none", "delay": "5s"}},
+    "services.*.deploy.restart_policy.window": {"restart_policy": {"condition": "none", "window": "2m"}},
+    "services.*.deploy.rollback_config": {"rollback_config": {"parallelism": 1}},
+    "services.*.deploy.update_config": {"update_config": {"order": "start-first"}},
 }
 
 SERVICE_CASES = [(f"services.*.{key}", *case) for key, cases in SERVICES.items() for case in cases]
@@ -410,6 +433,18 @@ def test_no_key_is_without_a_case() -> None:
     supported = {key for key, answer in KEYS.items() if isinstance(answer, Supported)}
     assert {key for key, *_case in SERVICE_CASES} | DOCUMENTS.keys() == supported
     assert IDLE.keys() == {key for key, answer in KEYS.items() if isinstance(answer, WithoutEffect)}
+    assert TOLD.keys() == {key for key, answer in KEYS.items() if isinstance(answer, Told)}
+
+
+@pytest.mark.parametrize("path", sorted(TOLD))
+def test_a_key_without_effect_on_one_engine_is_told(path: str) -> None:
+    tree = {"services": {"web": {"image": "redis:7", "deploy": TOLD[path]}}}
+    found = compose_set(
+        "shop", ComposeSource(files=("/p/compose.yaml",)), {"/p/compose.yaml": yaml.safe_dump(tree)}.get
+    )
+    assert found.containers == {"web": PLAIN}
+    (warning,) = found.warnings
+    assert warning.startswith(f"{path.replace('*', 'web')} has no effect: ")
 
 
 @pytest.mark.parametrize(("key", "service", "expected"), SERVICE_CASES)
@@ -483,7 +518,6 @@ def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
 @pytest.mark.parametrize(
     ("service", "message"),
     [
-        ({"command": []}, r"command: \[\] .*say the entrypoint too"),
         ({"entrypoint": 3}, "entrypoint: 3"),
         ({"depends_on": {"db": {"condition": "service_done"}}}, r"depends_on\.db\.condition: "),
         ({"scale": 0}, "scale: 0"),
@@ -498,8 +532,7 @@ def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
         ({"ports": [{"published": 80}]}, r"ports\[0\]: .*say the container's port"),
         ({"ports": ["99999"]}, r"ports\[0\]: "),
         ({"ports": [{"target": 80, "publish": 80}]}, r"ports\[0\]\.publish: .*did you mean 'published'"),
-        ({"volumes": ["./html:/html"]}, r"volumes\[0\]: './html' .*the containers run in a VM"),
-        ({"volumes": ["~/html:/html"]}, r"volumes\[0\]: '~/html' .*the containers run in a VM"),
+        ({"volumes": ["~/html:/html"]}, r"volumes\[0\]: '~/html' .*an absolute path of the VM"),
         ({"volumes": ["unknown:/x"]}, r"volumes\[0\]: 'unknown' .*declare it under volumes"),
         ({"volumes": ["data:/x:what"]}, r"volumes\[0\]: .*'what' is no mode"),
         ({"volumes": ["/var/run/docker.sock:/var/run/docker.sock"]}, r"volumes\[0\]: .*owns the VM"),
@@ -510,12 +543,11 @@ def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
         ({"networks": ["back"]}, r"networks\.back: .*no such network"),
         ({"mac_address": "01:00:5e:00:00:01"}, r"networks\.default\.mac_address: '01:00:5e"),
         ({"annotations": {"a": [1]}}, r"annotations\.a: "),
-        ({"network_mode": "host"}, r"network_mode: 'host' .*none, service:NAME"),
+        ({"network_mode": "container:abc"}, r"network_mode: 'container:abc' .*none, host, service:NAME"),
         ({"network_mode": "service:db", "networks": {"default": None}}, r"networks: .*network_mode has no networks"),
         ({"network_mode": "none", "mac_address": "02:42:ac:11:00:07"}, r"mac_address: "),
         ({"pid": "container:abc"}, r"pid: 'container:abc'"),
-        ({"pull_policy": "build"}, r"pull_policy: 'build'"),
-        ({"pull_policy": "daily"}, r"pull_policy: 'daily'"),
+        ({"pull_policy": "hourly"}, r"pull_policy: 'hourly'"),
         ({"pull_policy": ["always"]}, "pull_policy: "),
         ({"devices": [{"source": {}}]}, r"devices\[0\]: "),
         ({"restart": "sometimes"}, "restart: 'sometimes'"),
@@ -527,7 +559,6 @@ def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
         ({"labels": {"com.docker.compose.project": "x"}}, r"labels\.com\.docker\.compose\.project: "),
         ({"security_opt": ["seccomp=./none.json"]}, r"security_opt\[0\]: '/p/none.json' .*no such file"),
         ({"env_file": [{"path": "one.env", "format": "toml"}]}, r"env_file\[0\]\.format: 'toml'"),
-        ({"logging": {"options": {"a": "b"}}}, "logging: .*say the driver"),
         ({"environment": {"A": ["x"]}}, r"environment\.A: 'list'"),
         ({"secrets": ["x"]}, r"secrets\[0\]: 'x' .*define it under secrets"),
         ({"configs": ["c", {"source": "c", "target": "/c"}], "secrets": [{"source": "s", "target": "/c"}]}, r"configs\[0\]: '/c' .*another file"),

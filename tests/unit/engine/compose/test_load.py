@@ -39,12 +39,14 @@ def test_reset_takes_out_and_override_takes_the_place(controller: Controller) ->
     assert app["ports"] == ["8443:443/tcp"]
 
 
-def test_a_build_section_is_taken_out_by_an_override_file_as_its_refusal_says(controller: Controller) -> None:
-    controller.write("/p/compose.yaml", "services: {app: {image: a, build: .}}")
-    controller.write("/p/here.yaml", "services: {app: {build: !reset null}}")
-    with pytest.raises(OptionError, match=r"^services\.app\.build: .*build: !reset null"):
+def test_what_is_built_is_named_as_an_image(controller: Controller) -> None:
+    controller.write("/p/compose.yaml", "services: {app: {build: .}}")
+    controller.write("/p/here.yaml", "services: {app: {image: a}}")
+    with pytest.raises(OptionError, match=r"^services\.app\.build: .*name it as image"):
         controller.load("/p/compose.yaml")
-    assert "app" in controller.load("/p/compose.yaml", "/p/here.yaml").containers
+    found = controller.load("/p/compose.yaml", "/p/here.yaml")
+    assert found.containers == {"app": {"image": "a", "restart": "no"}}
+    assert found.warnings == ("services.app.build: nothing is built; a is taken as it is",)
 
 
 def test_anchors_and_extensions_save_writing(controller: Controller) -> None:
@@ -262,7 +264,8 @@ def test_a_service_that_is_not_enabled_may_say_what_is_not_supported(controller:
         ("services: {a: {image: a, profiles: [x]}}", "no service that is enabled"),
         ("services: [a]", "^services: "),
         ("services: {a: redis}", r"^services\.a: 'str'"),
-        ("services: {My_App: {image: a}}", r"^services\.My_App: .*lower-case"),
+        ("services: {-app: {image: a}}", r"^services\.-app: .*letters, digits"),
+        ("services: {App: {image: a}, app: {image: a}}", r"^services\.app: .*another service is called app"),
         ("services: {a: {}}", r"^services\.a\.image: "),
         ("services: {a: {image: a, restrt: always}}", r"^services\.a\.restrt: .*did you mean 'restart'"),
         ("services: {a: {image: a, deploy: 3}}", r"^services\.a\.deploy: .*write a mapping"),

@@ -67,8 +67,41 @@ def test_per_link_leaves_the_dependencies_as_all_that_is_reached(controller: Con
 
 
 def test_an_alias_is_a_name(controller: Controller) -> None:
-    with pytest.raises(OptionError, match=r"^services\.a\.networks\.default\.aliases\[0\]: 'A_B'"):
-        controller.compose("services: {a: {image: w, networks: {default: {aliases: [A_B]}}}}")
+    text = "services: {a: {image: w, networks: {default: {aliases: [%s]}}}}"
+    with pytest.raises(OptionError, match=r"^services\.a\.networks\.default\.aliases\[0\]: 'a/b'"):
+        controller.compose(text % "a/b")
+    assert controller.compose(text % "Xmpp.Meet").containers["a"]["networks"] == {"default": ["xmpp.meet"]}
+
+
+def test_a_service_with_a_name_that_no_member_has_is_found_under_it_all_the_same(controller: Controller) -> None:
+    found = controller.compose(
+        """
+        services:
+          frontEnd: {image: w, depends_on: [db.main], links: [db.main, "db.main:DB"], network_mode: bridge}
+          db.main: {image: d, network_mode: bridge}
+          probe: {image: p, network_mode: "container:The_Front", ipc: "service:frontEnd"}
+          other: {image: o, depends_on: {off.line: {condition: service_started, required: false}}}
+          off.line: {image: x, profiles: [never]}
+        """.replace("{image: w,", "{image: w, container_name: The_Front, ipc: shareable,")
+    )
+    assert found.containers["frontend"]["links"] == ["db-main", "db-main:db.main", "db-main:db"]
+    assert found.containers["frontend"]["networks"] == {"bridge": ["the_front"]}
+    assert found.containers["db-main"]["networks"] == {"bridge": ["db.main"]}
+    assert found.containers["probe"]["network_mode"] == found.containers["probe"]["ipc_mode"] == "service:frontend"
+    assert "links" not in found.containers["other"]
+    assert found.warnings[:2] == (
+        "services.frontEnd: the member is called frontend",
+        "services.db.main: the member is called db-main",
+    )
+
+
+def test_the_vms_own_network_publishes_nothing_and_gives_a_warning() -> None:
+    document = {"services": {"a": {"image": "w", "network_mode": "host", "ports": ["80:80"]}}}
+    spec = parse_task({**parameters(None, network=None), "compose": document})
+    assert [warning.partition(":")[0] for warning in spec.warnings] == [
+        "containers.a.network_mode",
+        "services.a.ports",
+    ]
 
 
 def test_services_that_depend_on_each_other_are_refused_with_the_circle(controller: Controller) -> None:
