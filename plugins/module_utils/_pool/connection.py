@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from ansible.module_utils.basic import env_fallback
 
 from .._errors import OptionError
+from .option_checks import refuse_unwritable, seconds
 
 DEFAULT_PORT = 443
 
@@ -78,13 +79,12 @@ class ConnectionOptions:
 
 def connection_options(parameters: t.Mapping[str, t.Any]) -> ConnectionOptions:
     """The connection options out of a module's parameters. Raises ``OptionError``."""
+    refuse_unwritable({name: parameters[name] for name in connection_arguments()})
     if not parameters["xapi_password"] and not parameters["xapi_session"]:
         raise OptionError("xapi_password", None, "give the account's password, or xapi_session, or set XAPI_PASSWORD")
     addresses = tuple(_address(text) for text in parameters["xapi_host"] if text.strip())
     if not addresses:
         raise OptionError("xapi_host", parameters["xapi_host"], "name at least one member of the pool")
-    if parameters["xapi_timeout"] < 1:
-        raise OptionError("xapi_timeout", parameters["xapi_timeout"], "give a number of seconds, 1 or more")
     return ConnectionOptions(
         addresses=addresses,
         username=parameters["xapi_username"],
@@ -93,7 +93,7 @@ def connection_options(parameters: t.Mapping[str, t.Any]) -> ConnectionOptions:
         ca_path=parameters["xapi_ca_path"] or None,
         fingerprints=frozenset(_fingerprint(text) for text in parameters["xapi_fingerprint"] or ()),
         validate_certs=parameters["xapi_validate_certs"],
-        timeout=parameters["xapi_timeout"],
+        timeout=seconds("xapi_timeout", parameters["xapi_timeout"]),
     )
 
 

@@ -21,7 +21,7 @@ from .disks import ChangedDisk, NewDisk, RemovedDisk
 from .iso_plan import ChangedCd
 from .session import NULL_REF, Session
 from .tasks import Show, run_task
-from .vdis import attach_vdi, create_vdi, destroy_vdi, gone_already
+from .vdis import attach_vdi, create_vdi, destroy_vdi, gone_already, position_of
 from .vm_facts import Disk, Origin, Vm
 from .vm_observe import vdi_name
 
@@ -59,8 +59,7 @@ class DiskPerformer:
             if marks.CONFIG_DRIVE in present and present.get(marks.VM) != target.uuid:
                 self.destroy(vbd["VDI"])  # its VBD goes with it; on its own nobody would know it again
                 continue
-            position = int(vbd["userdevice"]) if vbd["userdevice"].isdigit() else None
-            name = names.get(position) or f"disk{vbd['userdevice']}"
+            name = names.get(position_of(vbd["userdevice"])) or f"disk{vbd['userdevice']}"
             self.claim(target, vbd["VDI"], name, origin=origin if name == marks.ROOT_DISK else None)
             self._call("VDI.set_name_label", vbd["VDI"], vdi_name(self._vm_name, name))
             self._cloned[name] = vbd["VDI"]

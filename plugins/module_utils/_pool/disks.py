@@ -17,6 +17,7 @@ from . import marks
 from .disk_spec import NO_QOS, DiskSpec
 from .pool_facts import Pool, StorageRepository, one_named
 from .sizes import MIB, shown
+from .vdis import POSITIONS
 from .vm_facts import Disk, Existing, Observed, Vm
 from .vm_spec import VmSpec
 
@@ -179,6 +180,9 @@ class _Planner:
         owner = self._spec.owner
         if found.tenant is not None and found.tenant != owner.tenant:
             raise OptionError(option, wanted, f"this disk belongs to {found.tenant}, not to {owner.tenant}")
+        if found.read_only:
+            expected = "this disk is read-only, and an HVM guest takes none that it cannot write to; copy it, or clear its read-only flag"
+            raise OptionError(option, wanted, expected)
         held = found.disk.shared and not found.sharable
         if held or any(disk.vdi == found.disk.vdi for disk in self._vm.disks):
             holder = "another VM" if held else "this VM, under another name"
@@ -293,11 +297,17 @@ def can_plug(vm: Vm) -> bool:
 
 
 def free_position(vm: Vm, disks: t.Iterable[Disk]) -> int:
-    """The first position that no disk has, past the one that is left to the CD drive."""
+    """The first position that nothing has, past the one that is left to the CD drive. Raises ``OptionError`` where there is none."""
     taken = {disk.device for disk in disks} | {CD_POSITION}
     taken |= {vm.drive.disk.device} if vm.drive.disk else set()
     taken |= {vm.cd.device} if vm.cd else set()
-    return next(position for position in range(255) if position not in taken)
+    taken |= vm.occupied
+    position = next((position for position in range(POSITIONS) if position not in taken), None)
+    if position is None:
+        raise OptionError(
+            "disks", len(taken), f"a VM has {POSITIONS} positions for disks and drives at most; detach some first"
+        )
+    return position
 
 
 def refuse_full(pool: Pool, needed: t.Mapping[str, int]) -> None:

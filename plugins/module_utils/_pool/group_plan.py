@@ -19,6 +19,7 @@ from .._errors import HardshellError, OptionError
 from .._plan import Change, Plan
 from . import marks
 from .converge import Outcome
+from .option_checks import refuse_unwritable
 from .pool_facts import near_names
 
 KIND = "vm group"
@@ -97,6 +98,7 @@ class Membership:
 
 def group_spec(parameters: t.Mapping[str, t.Any]) -> GroupSpec:
     """The spec out of the module's parameters. Raises ``OptionError``."""
+    refuse_unwritable(parameters)
     name, tenant, vms = parameters["name"], parameters["tenant"], parameters["vms"]
     if not re.fullmatch(r"[^\s/\"][^/\"]*", name) or not name.isprintable():
         raise OptionError("name", name, "give a name of printable characters without slashes and double quotes")

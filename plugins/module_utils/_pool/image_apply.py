@@ -17,7 +17,7 @@ from .image_file import ImageFile, uploadable
 from .image_observe import archived_name, image_vdi_name, uploading_name
 from .image_plan import ChangedImage, Image, ImageSpec, NewImage, RemovedImage, Settings
 from .session import NULL_REF, Session
-from .tasks import Show, run_task
+from .tasks import Show, TaskTimeout, run_task
 from .upload import upload
 from .vdis import attach_vdi, create_vdi, destroy_vdi, gone_already
 from .vm_facts import Disk
@@ -84,6 +84,9 @@ class ImagePerformer:
                     show=self._show,
                     timeout=self._spec.upload_timeout,
                 )
+            except TaskTimeout as late:
+                destroy_vdi(self._session, vdi, self._show)
+                raise HardshellError(f"{late}; give more in upload_timeout, or see what holds the pool up") from late
             except HardshellError:
                 destroy_vdi(self._session, vdi, self._show)
                 raise

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from .._errors import HardshellError, OptionError
 from .._plan import Change, Plan
 from .disks import refuse_full
+from .option_checks import refuse_unwritable, seconds
 from .pool_facts import Pool, StorageRepository
 from .sizes import parse_size, rounded_to_vdi, shown
 from .vm_facts import Disk
@@ -118,6 +119,7 @@ class RemovedImage:
 
 def image_spec(parameters: t.Mapping[str, t.Any]) -> ImageSpec:
     """The spec out of the module's parameters. Raises ``OptionError``."""
+    refuse_unwritable(parameters)
     name = parameters["name"]
     if not name.strip() or '"' in name or not name.isprintable():
         raise OptionError("name", name, "give a name of printable characters without double quotes")
@@ -163,7 +165,7 @@ def image_spec(parameters: t.Mapping[str, t.Any]) -> ImageSpec:
         image_format=parameters["format"],
         size=parse_size("size", parameters["size"]) if parameters["size"] else None,
         sr=parameters["sr"] or None,
-        upload_timeout=parameters["upload_timeout"],
+        upload_timeout=seconds("upload_timeout", parameters["upload_timeout"]),
     )
 
 

@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from .._plan import Change
-from .disks import CD_POSITION
+from .disks import CD_POSITION, free_position
 from .pool_facts import one_named
 from .vm_facts import Cd, Disk, Existing, Observed, Vm
 from .vm_spec import VmSpec
@@ -70,5 +70,5 @@ def _wanted(wanted: str, inside: Existing | None, observed: Observed) -> Existin
 
 def _position(vm: Vm, disks: t.Sequence[Disk]) -> int:
     """The fourth position, where guests look for it, if it is free."""
-    taken = {disk.device for disk in disks} | ({vm.drive.disk.device} if vm.drive.disk else set())
-    return next(position for position in (CD_POSITION, *range(255)) if position not in taken)
+    taken = {disk.device for disk in disks} | ({vm.drive.disk.device} if vm.drive.disk else set()) | vm.occupied
+    return CD_POSITION if CD_POSITION not in taken else free_position(vm, disks)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from .._errors import OptionError
 from . import marks
+from .option_checks import refuse_unwritable
 
 # XAPI serves disks by NBD on networks of such a purpose: with TLS, and without.
 PURPOSES = ("nbd", "insecure_nbd")
@@ -136,6 +137,7 @@ class ObservedNetworks:
 
 def network_spec(parameters: t.Mapping[str, t.Any]) -> NetworkSpec:
     """The spec out of the module's parameters. Raises ``OptionError`` for the first that cannot be used."""
+    refuse_unwritable(parameters)
     name, tenant, vlan, mtu = (parameters[option] for option in ("name", "tenant", "vlan", "mtu"))
     if not name.strip() or '"' in name or not name.isprintable():
         raise OptionError("name", name, "give a name of printable characters without double quotes")

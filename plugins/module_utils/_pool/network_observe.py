@@ -36,7 +36,11 @@ def observe_networks(session: Session, spec: NetworkSpec) -> ObservedNetworks:
         ours=ours,
         strangers=strangers,
         ports=tuple(_ports(seen)),
-        taken={(pif["device"], int(pif["VLAN"])): networks[pif["network"]] for pif in pifs if int(pif["VLAN"]) >= 0},
+        taken={
+            (pif["device"], int(pif["VLAN"])): networks[pif["network"]]
+            for pif in pifs
+            if int(pif["VLAN"]) >= 0 and pif["network"] in networks
+        },
         purposes={
             purpose: tuple(sorted(each.name for each in networks.values() if purpose in each.purpose))
             for purpose in PURPOSES
@@ -77,7 +81,9 @@ def _ports(seen: t.Mapping[str, Records]) -> t.Iterator[Port]:
         carries = pif["physical"] or pif["bond_master_of"]
         if int(pif["VLAN"]) >= 0 or not carries or pif["bond_slave_of"] != NULL_REF or not pif["managed"]:
             continue
-        host = seen["host"][pif["host"]]
+        host = seen.get("host", {}).get(pif["host"])
+        if host is None:
+            continue
         live = bool(seen.get("host_metrics", {}).get(host["metrics"], {}).get("live"))
         yield Port(ref, pif["host"], host["name_label"], pif["device"], live)
 

@@ -19,6 +19,8 @@ from .pool_facts import Network, Pool
 from .vm_facts import Nic, Vm
 from .vm_spec import VmSpec
 
+LOCKING_RESTRICTION = "restrict_vif_locking"
+
 
 @dataclass(frozen=True)
 class NewNic:
@@ -56,6 +58,8 @@ def plan_nics(spec: VmSpec, vm: Vm, pool: Pool) -> NicPlan:
         (wanted, pool.network(f"networks[{index}].network", wanted.network))
         for index, wanted in enumerate(spec.networks)
     ]
+    if pool.restrictions.get(LOCKING_RESTRICTION) == "true":
+        _refuse_locking(asked, vm.nics)
     listed = {wanted.name for wanted, _network in asked}
     unwanted = [nic for nic in vm.nics if nic.name is not None and nic.name not in listed]
     nics = [nic for nic in vm.nics if nic not in unwanted]
@@ -94,6 +98,17 @@ def plan_nics(spec: VmSpec, vm: Vm, pool: Pool) -> NicPlan:
         else tuple(f"networks: {name} cannot be plugged or unplugged in it as it is" for name in replugged)
     )
     return NicPlan(tuple(changes), tuple(sorted(nics, key=lambda nic: nic.device or 0)), halt_for)
+
+
+def _refuse_locking(asked: t.Sequence[tuple[NicSpec, Network]], nics: t.Sequence[Nic]) -> None:
+    """Refuse what XAPI would, once the VM was made: to lock an interface needs a licence (assert_locking_licensed in xapi_vif_helpers.ml)."""
+    for index, (wanted, network) in enumerate(asked):
+        current = _current(wanted, network, nics)
+        if wanted.locking_mode == "locked" and (current is None or _made(wanted, network, current) != current):
+            expected = (
+                f"the pool's licence does not allow it ({LOCKING_RESTRICTION}); leave it out, or ask for disabled"
+            )
+            raise OptionError(f"networks[{index}].locking_mode", "locked", expected)
 
 
 def _current(wanted: NicSpec, network: Network, nics: t.Sequence[Nic]) -> Nic | None:

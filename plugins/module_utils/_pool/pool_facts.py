@@ -15,6 +15,9 @@ from dataclasses import dataclass, field, replace
 from .._errors import OptionError
 from .session import NULL_REF, Record
 
+UNKNOWN = 2**62
+"""What is taken to be free where nobody knows, in bytes."""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -140,7 +143,7 @@ def pool_from_records(records: t.Mapping[str, t.Mapping[str, Record]]) -> Pool:
             ref=ref,
             uuid=record["uuid"],
             name=record["name_label"],
-            free=max(0, int(record["physical_size"]) - int(record["physical_utilisation"])),
+            free=_free(record),
             holds_disks=record["content_type"] != "iso" and record["type"] not in ("iso", "udev"),
             shared=record["shared"],
         )
@@ -170,6 +173,12 @@ def pool_from_records(records: t.Mapping[str, t.Mapping[str, Record]]) -> Pool:
         restrictions=own.get("restrictions", {}),
         auto_power_on=own.get("other_config", {}).get("auto_poweron") == "true",
     )
+
+
+def _free(sr: Record) -> int:
+    """What is left. A driver that does not know its size tells 0 or -1: the pool itself will say when it is full."""
+    size = int(sr["physical_size"])
+    return max(0, size - int(sr["physical_utilisation"])) if size > 0 else UNKNOWN
 
 
 def _things(records: t.Mapping[str, Record]) -> tuple[Thing, ...]:

@@ -38,7 +38,7 @@ def survey(seen: t.Mapping[str, Records], vms: Records) -> Facts:
         {**network_of(ref, record, seen).facts(), "interfaces": len(record["VIFs"])}
         for ref, record in seen.get("network", {}).items()
     ]
-    features = _features(pool_record["restrictions"])
+    features = _features(pool_record.get("restrictions", {}))
     return {
         "pool": _pool(pool_record, seen),
         "hosts": _by_name(hosts),
@@ -65,7 +65,7 @@ def _pool(record: Record, seen: t.Mapping[str, Records]) -> Facts:
             "failures_to_tolerate": int(record["ha_host_failures_to_tolerate"]),
             "plan_exists_for": int(record["ha_plan_exists_for"]),
         },
-        "tls_verification": record["tls_verification_enabled"],
+        "tls_verification": bool(record.get("tls_verification_enabled")),
     }
 
 
@@ -118,10 +118,10 @@ def _certificates(seen: t.Mapping[str, Records]) -> list[Facts]:
     hosts = seen.get("host", {})
     found = [
         {
-            "name": record["name"],
-            "type": record["type"],
+            "name": record.get("name", ""),
+            "type": record.get("type", "host"),
             "host": hosts.get(record["host"], {}).get("name_label"),
-            "fingerprint": record.get("fingerprint_sha256") or record["fingerprint"],
+            "fingerprint": record.get("fingerprint_sha256") or record.get("fingerprint", ""),
             "not_before": iso_time(record["not_before"]),
             "not_after": iso_time(record["not_after"]),
         }

@@ -86,7 +86,11 @@ class PowerPerformer:
                     f"{error}. The VM was left as it is; set force: true to turn it off where it does not shut down cleanly"
                 ) from error
             self._show(f"{asked}: the guest does not answer, turning it off")
-            run_task(self._session, f"VM.{_HARD[step]}", vm, asked=f"turn {self._name!r} off", show=self._show)
+            try:
+                run_task(self._session, f"VM.{_HARD[step]}", vm, asked=f"turn {self._name!r} off", show=self._show)
+            except XapiError as late:
+                if not _is_there(late, step):  # it shut down at the last moment
+                    raise
 
     def _run(self, vm: str, step: PowerStep, asked: str) -> None:
         timeout = self._timeout if step in _HARD else None
@@ -141,4 +145,8 @@ class PowerPerformer:
 
 def _is_there(error: XapiError, step: PowerStep) -> bool:
     """Whether XAPI refuses a step because the VM is where it leads to: somebody was faster, or an answer was lost."""
-    return error.code == "VM_BAD_POWER_STATE" and error.parameters[2:] == [step.leads_to] and step != REBOOT
+    return (
+        error.code == "VM_BAD_POWER_STATE"
+        and [text.lower() for text in error.parameters[2:]] == [step.leads_to]
+        and step != REBOOT
+    )

@@ -23,19 +23,21 @@ _BY_LOWER_CASE = {unit.lower(): factor for unit, factor in _UNITS.items()}
 MIB = 1024**2
 GIB = 1024**3
 VDI_STEP = 2 * MIB
+MOST_BYTES = 2**60
+"""Far beyond any pool, and so that sums of them stay within XAPI's 64 bits."""
 
 
 def parse_size(option: str, value: t.Any) -> int:
     """Bytes of ``1GiB``, ``512 MiB``, ``2GB`` or a number of bytes. Raises ``OptionError``."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
+    match = re.fullmatch(r"\s*(\d{1,24}(?:\.\d{1,24})?)\s*([A-Za-z]*)\s*", str(value))
     factor = _BY_LOWER_CASE.get(match[2].lower()) if match else None
     if match is None or factor is None:
         raise OptionError(
             option, value, "give a number and a unit of KiB, MiB, GiB, TiB, KB, MB, GB or TB, such as 2GiB"
         )
     size = int(match[1]) * factor if "." not in match[1] else round(float(match[1]) * factor)
-    if size < 1:
-        raise OptionError(option, value, "give a size above zero, such as 2GiB")
+    if not 1 <= size <= MOST_BYTES:
+        raise OptionError(option, value, "give a size above zero and below 1024 PiB, such as 2GiB")
     return size
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from .._errors import HardshellError, OptionError
 from .._plan import Change, Plan
 from .converge import Outcome
+from .option_checks import MOST_SECONDS, refuse_unwritable
 from .pool_facts import one_named
 from .power import power_changes, power_steps
 from .snapshot_facts import Snapshot
@@ -75,6 +76,7 @@ class Revert:
 
 def snapshot_spec(parameters: t.Mapping[str, t.Any], vm: VmSpec) -> SnapshotSpec:
     """The spec out of the module's parameters. Raises ``OptionError``."""
+    refuse_unwritable(parameters)
     name = parameters["snapshot"]
     if not name.strip() or not name.isprintable():
         raise OptionError("snapshot", name, "give a name of printable characters")
@@ -224,7 +226,9 @@ def _removal(snapshot: Snapshot, reason: str) -> Change:
 def _seconds(value: str | None) -> int | None:
     if value is None:
         return None
-    match = re.fullmatch(r"\s*(\d+)\s*([smhdw])\s*", str(value).lower())
-    if match is None or not int(match[1]):
-        raise OptionError("keep_for", value, "give a number and a unit of s, m, h, d or w, such as 14d")
+    match = re.fullmatch(r"\s*(\d{1,12})\s*([smhdw])\s*", str(value).lower())
+    if match is None or not 1 <= int(match[1]) * _UNITS[match[2]] <= MOST_SECONDS:
+        raise OptionError(
+            "keep_for", value, "give a number and a unit of s, m, h, d or w, such as 14d, and less than ten years"
+        )
     return int(match[1]) * _UNITS[match[2]]

@@ -23,11 +23,17 @@ from .._errors import HardshellError
 from .connection import DEFAULT_PORT, Address
 from .session import Session
 from .sizes import MIB, shown
-from .tasks import SHOW_EVERY_SECONDS, Show, wait_for_task
+from .tasks import SHOW_EVERY_SECONDS, Show, TaskTimeout, wait_for_task
 from .transport import VerifiedConnection
 
 EARLY_ANSWER_SECONDS = 2
 REDIRECTS = 3
+VERDICT_SECONDS = 60
+"""How long the pool may take to say why it hung up."""
+
+
+class _OutOfTime(Exception):
+    """The last byte was not sent in the time given."""
 
 
 def upload(
@@ -43,18 +49,30 @@ def upload(
 ) -> None:
     """Send ``length`` bytes of a ``raw`` or ``vhd`` image into the VDI and wait until the pool has written them.
 
-    Raises ``XapiError`` with the task's error, ``TaskTimeout`` or ``HardshellError``.
+    Raises ``XapiError`` with the task's error, ``TaskTimeout`` where that takes more than ``timeout`` seconds in all, or ``HardshellError``.
     """
+    ends = time.monotonic() + timeout
     task = session.call("task.create", asked, "hardshell.xen", asked=asked)
     query = urllib.parse.urlencode({"vdi": vdi, "format": image_format, "task_id": task})
     problem = ""
     try:
-        _send(session, f"/import_raw_vdi?{query}", chunks, length, asked, show, timeout)
+        _send(session, f"/import_raw_vdi?{query}", chunks, length, asked, show, ends)
+    except _OutOfTime:
+        with contextlib.suppress(HardshellError):
+            session.call("task.cancel", task)
+            session.call("task.destroy", task)
+        raise TaskTimeout(f"{asked}: not done within {timeout:.0f} seconds") from None
     except (OSError, http.client.HTTPException) as error:
         # The pool hangs up when it cannot go on; the task says why.
         problem = str(error) or type(error).__name__
     try:
-        wait_for_task(session, task, asked=asked, show=show, timeout=60 if problem else timeout)
+        wait_for_task(
+            session,
+            task,
+            asked=asked,
+            show=show,
+            timeout=VERDICT_SECONDS if problem else max(1.0, ends - time.monotonic()),
+        )
     except HardshellError as error:
         if problem and not hasattr(error, "code"):
             raise HardshellError(f"{asked}: the connection broke off ({problem})") from error
@@ -62,7 +80,7 @@ def upload(
 
 
 def _send(
-    session: Session, path: str, chunks: t.Iterable[bytes], length: int, asked: str, show: Show, timeout: float
+    session: Session, path: str, chunks: t.Iterable[bytes], length: int, asked: str, show: Show, ends: float
 ) -> None:
     address = session.address
     for _attempt in range(REDIRECTS):
@@ -79,12 +97,12 @@ def _send(
                 continue
             if answer is not None and answer.status != 200:
                 raise HardshellError(f"{asked}: {address} answered HTTP {answer.status} {answer.reason}")
-            _send_body(connection, chunks, length, asked, show)
+            _send_body(connection, chunks, length, asked, show, ends)
             if answer is None:
                 answer = connection.getresponse()
             if answer.status != 200:
                 raise HardshellError(f"{asked}: {address} answered HTTP {answer.status} {answer.reason}")
-            _await_hangup(connection, timeout)
+            _await_hangup(connection, max(1.0, ends - time.monotonic()))
             return
         finally:
             connection.close()
@@ -101,13 +119,17 @@ def _early_answer(connection: VerifiedConnection) -> http.client.HTTPResponse | 
     return answer
 
 
-def _send_body(connection: VerifiedConnection, chunks: t.Iterable[bytes], length: int, asked: str, show: Show) -> None:
+def _send_body(
+    connection: VerifiedConnection, chunks: t.Iterable[bytes], length: int, asked: str, show: Show, ends: float
+) -> None:
     began = shown_at = time.monotonic()
     sent = 0
     for chunk in chunks:
         connection.send(chunk)
         sent += len(chunk)
         now = time.monotonic()
+        if now > ends:
+            raise _OutOfTime
         if now - shown_at >= SHOW_EVERY_SECONDS:
             shown_at = now
             rate = sent / (now - began) / MIB

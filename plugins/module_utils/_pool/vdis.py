@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 import typing as t
 
@@ -17,6 +18,21 @@ from .tasks import Show, run_task
 from .xapi_errors import XapiError
 
 DETACH_SECONDS = 60
+POSITIONS = 255
+"""XAPI knows the positions 0 to 254 (device_number.ml)."""
+
+
+def position_of(userdevice: str) -> int | None:
+    """The position that a VBD's ``userdevice`` names: ``0``, or ``xvda`` and ``hda``, which XAPI takes for the same one (xapi_vm_helpers.ml)."""
+    if re.fullmatch(r"[0-9]{1,3}", userdevice):
+        return int(userdevice)
+    named = re.fullmatch(r"(?:xvd|hd|sd)([a-z]{1,2})", userdevice)
+    if named is None:
+        return None
+    position = 0
+    for letter in named[1]:
+        position = position * 26 + ord(letter) - ord("a") + 1
+    return position - 1
 
 
 def create_vdi(

@@ -12,6 +12,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from .._errors import OptionError
+from .option_checks import MOST_SECONDS
 from .record_calls import Call, map_calls, vm_call
 
 AUTO_POWER_ON = "auto_poweron"
@@ -50,8 +51,8 @@ class Availability:
 def availability_spec(parameters: t.Mapping[str, t.Any]) -> AvailabilitySpec:
     """The spec out of the module's parameters. Raises ``OptionError``."""
     for option in ("start_order", "start_delay", "shutdown_delay"):
-        if parameters[option] is not None and parameters[option] < 0:
-            raise OptionError(option, parameters[option], "give 0 or more")
+        if parameters[option] is not None and not 0 <= parameters[option] <= MOST_SECONDS:
+            raise OptionError(option, parameters[option], f"give a number from 0 to {MOST_SECONDS}")
     return AvailabilitySpec(
         parameters["start_order"],
         parameters["start_delay"],

@@ -17,6 +17,8 @@ from .record_calls import SELF, Call, map_calls, vm_call
 LETTERS = {"disk": "c", "cd": "d", "network": "n"}
 _WORDS = {letter: word for word, letter in LETTERS.items()}
 VTPM_TO_BE_MADE = "to be made"
+VTPM_RESTRICTION = "restrict_vtpm"
+"""XAPI makes one only where this is ``false`` (assert_not_restricted in xapi_vtpm.ml)."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,13 @@ def boot_of(record: t.Mapping[str, t.Any]) -> Boot:
     return Boot(
         firmware=record["HVM_boot_params"].get("firmware", "bios"),
         secure_boot=None if secure_boot == "auto" else secure_boot == "true",
-        vtpm=next(iter(record["VTPMs"]), None),
+        vtpm=next(iter(record.get("VTPMs", ())), None),
         order=record["HVM_boot_params"].get("order", ""),
     )
 
 
-def boot_after(spec: BootSpec, boot: Boot) -> Boot:
-    """As it is to be. Raises ``OptionError`` for Secure Boot without UEFI."""
+def boot_after(spec: BootSpec, boot: Boot, restrictions: t.Mapping[str, str]) -> Boot:
+    """As it is to be. Raises ``OptionError`` for Secure Boot without UEFI, and for what the pool has not."""
     firmware = spec.firmware or boot.firmware
     secure_boot = boot.secure_boot if spec.secure_boot is None else spec.secure_boot
     if spec.secure_boot and firmware != "uefi":
@@ -82,6 +84,9 @@ def boot_after(spec: BootSpec, boot: Boot) -> Boot:
     if firmware != "uefi" and boot.firmware == "uefi":
         secure_boot = False
     vtpm = boot.vtpm
+    if spec.vtpm and not vtpm and restrictions.get(VTPM_RESTRICTION) != "false":
+        expected = f"the pool has no virtual TPMs: it is too old for them, or its licence does not allow them ({VTPM_RESTRICTION}); leave it out"
+        raise OptionError("vtpm", True, expected)
     if spec.vtpm is not None:
         vtpm = (boot.vtpm or VTPM_TO_BE_MADE) if spec.vtpm else None
     return replace(boot, firmware=firmware, secure_boot=secure_boot, vtpm=vtpm, order=spec.order or boot.order)

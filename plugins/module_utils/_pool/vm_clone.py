@@ -14,7 +14,7 @@ from .disk_apply import DiskPerformer, Target
 from .session import Session
 from .system_disk import NewSystem
 from .tasks import Show, run_task
-from .vdis import gone_already
+from .vdis import gone_already, position_of
 from .vm_facts import Origin, Template
 from .vm_spec import VmSpec
 
@@ -71,7 +71,7 @@ class CloneMaker:
         disks = {
             ref: vbd["VDI"]
             for ref, vbd in records_where(self._session, "VBD", field_is("VM", clone)).items()
-            if vbd["type"] == "Disk" and vbd["userdevice"] == str(new.template.disks[0].device)
+            if vbd["type"] == "Disk" and position_of(vbd["userdevice"]) == new.template.disks[0].device
         }
         ((vbd, vdi),) = disks.items()
         self._disks.claim_system(target, vdi, new.template.origin)

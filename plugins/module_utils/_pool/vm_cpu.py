@@ -91,7 +91,7 @@ def cpu_of(record: Record, metrics: Record, guest_metrics: Record, restrictions:
         at_startup=int(record["VCPUs_at_startup"]),
         maximum=int(record["VCPUs_max"]),
         live=int(metrics["VCPUs_number"]) if running else None,
-        cores_per_socket=_parsed(record["platform"].get("cores-per-socket"), 1),
+        cores_per_socket=_parsed(record["platform"].get("cores-per-socket"), 1) or 1,
         weight=_parsed(record["VCPUs_params"].get("weight"), DEFAULT_WEIGHT),
         cap=_parsed(record["VCPUs_params"].get("cap"), 0),
         fixed=fixed,

@@ -78,13 +78,17 @@ class Disk:
 
 @dataclass(frozen=True)
 class Existing:
-    """A VDI that the task names: a disk to attach, or an ISO. ``tenant`` is who marked it; ``sharable``: several VMs may hold it."""
+    """A VDI that the task names: a disk to attach, or an ISO. ``tenant`` is who marked it; ``sharable``: several VMs may hold it.
+
+    ``read_only``: none may write to it.
+    """
 
     name: str
     uuid: str
     disk: Disk
     tenant: str | None = None
     sharable: bool = False
+    read_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,8 @@ class Drive:
 class Vm:
     """A VM with its devices. ``power_state`` is in lower case. ``making``: an interrupted run has not finished it.
 
-    ``returns_to``: the power state that an interrupted run, which halted it for a change, was to bring it back to.
+    ``occupied``: the positions of what is no disk, as the drives. ``returns_to``: the power state that an interrupted run, which halted it for a
+    change, was to bring it back to.
     """
 
     name: str
@@ -160,6 +165,7 @@ class Vm:
     nics: tuple[Nic, ...] = ()
     drive: Drive = field(default_factory=Drive)
     cd: Cd | None = None
+    occupied: frozenset[int] = frozenset()
     ssh_host_key: str | None = None
     host: str | None = None
     host_ref: str | None = None
@@ -233,6 +239,7 @@ class Template:
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
     cd: Cd | None = None
+    occupied: frozenset[int] = frozenset()
     origin: Origin | None = None
 
 

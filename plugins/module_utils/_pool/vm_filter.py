@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from .._errors import OptionError
 from . import marks
 from .bulk_reads import field_is
+from .option_checks import refuse_unwritable
 from .session import Record
 from .vm_identity import is_vm
 
@@ -79,6 +80,7 @@ def filter_arguments() -> dict[str, t.Any]:
 
 def vm_filter(parameters: t.Mapping[str, t.Any], prefix: str = "") -> VmFilter:
     """The filter out of a module's parameters. ``prefix`` goes before an option's name in an error. Raises ``OptionError``."""
+    refuse_unwritable({name: parameters.get(name) for name in filter_arguments()})
     unknown = set(parameters) - set(filter_arguments())
     if unknown and prefix:
         known = ", ".join(filter_arguments())

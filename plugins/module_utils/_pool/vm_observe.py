@@ -23,6 +23,7 @@ from .disk_spec import NO_QOS, DiskQos
 from .pool_facts import Pool, pool_from_records
 from .session import NULL_REF, Record, Session
 from .system_disk import is_outdated
+from .vdis import position_of
 from .vm_facts import Cd, Disk, Drive, Existing, Nic, Observed, Origin, Remains, Vm
 from .vm_identity import find_ours, find_to_adopt, is_half_made
 from .vm_settings import settings_of
@@ -195,6 +196,7 @@ class VmReader:
             nics=tuple(self.nics(vifs, guest.get("networks", {}) if record["power_state"] == "Running" else {})),
             drive=_drive(drive_disk, other_config),
             cd=self.cd(own_vbds),
+            occupied=self.occupied(own_vbds),
             ssh_host_key=other_config.get(marks.SSH_HOST_KEY),
             host=self.pool.hosts.get(record["resident_on"]),
             host_ref=record["resident_on"] if record["resident_on"] in self.pool.hosts else None,
@@ -236,10 +238,15 @@ class VmReader:
         drives = [(ref, vbd) for ref, vbd in vbds.items() if vbd["type"] == "CD"]
         if not drives:
             return None
-        ref, vbd = min(drives, key=lambda drive: (drive[1]["empty"], _position(drive[1]["userdevice"]) or 0))
+        ref, vbd = min(drives, key=lambda drive: (drive[1]["empty"], position_of(drive[1]["userdevice"]) or 0))
         held = self.vdis.get(vbd["VDI"])
         iso = None if vbd["empty"] or held is None else self._existing(vbd["VDI"], held)
-        return Cd(_position(vbd["userdevice"]), iso, ref)
+        return Cd(position_of(vbd["userdevice"]), iso, ref)
+
+    def occupied(self, vbds: Records) -> frozenset[int]:
+        """The positions of what is no disk."""
+        positions = (position_of(vbd["userdevice"]) for vbd in vbds.values() if vbd["type"] != "Disk")
+        return frozenset(position for position in positions if position is not None)
 
     def existing(self, *, disks: bool) -> t.Iterator[Existing]:
         """The VDIs that a task may name: disks, or else ISOs."""
@@ -250,7 +257,8 @@ class VmReader:
 
     def _existing(self, ref: str, vdi: Record) -> Existing:
         tenant = vdi["other_config"].get(marks.TENANT)
-        return Existing(vdi["name_label"], vdi["uuid"], self._disk(vdi, ref, None, None), tenant, vdi["sharable"])
+        disk = self._disk(vdi, ref, None, None)
+        return Existing(vdi["name_label"], vdi["uuid"], disk, tenant, vdi["sharable"], vdi["read_only"])
 
     def loose_disks(self) -> t.Iterator[Disk]:
         """Disks with our marks that no VM holds."""
@@ -267,7 +275,7 @@ class VmReader:
             size=int(vdi["virtual_size"]),
             sr=self._sr_names.get(vdi["SR"], str(vdi["SR"])),
             description=vdi["name_description"],
-            device=_position(vbd["userdevice"]) if vbd else None,
+            device=position_of(vbd["userdevice"]) if vbd else None,
             uuid=vdi["uuid"],
             vdi=ref,
             vbd=vbd_ref,
@@ -353,10 +361,6 @@ def _drive(disk: Disk | None, other_config: marks.OtherConfig) -> Drive:
         return Drive("attached", disk.checksum, disk)
     taken = other_config.get(marks.CONFIG_DRIVE)
     return Drive("removed", taken) if taken else Drive()
-
-
-def _position(userdevice: str) -> int | None:
-    return int(userdevice) if userdevice.isdigit() else None
 
 
 def _renamed(disk: Disk, name: str) -> Disk:

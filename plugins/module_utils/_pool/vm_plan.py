@@ -64,7 +64,7 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
     up = power_steps(middle, final)
     if spec.state == "restarted":
         up = (START,) if down else restart_steps(middle)
-    residence = plan_residence(spec, vm, observed.pool, up, final=final, halts=bool(down))
+    residence = plan_residence(spec, replace(vm, cd=cd.cd), observed.pool, up, final=final, halts=bool(down))
     down, up = noted(down, residence.up, final, noted_already=vm.returns_to is not None)
     refuse_blocked(spec.name, vm.settings.keys.blocked, down)
     refuse_blocked(spec.name, after.settings.keys.blocked, up)
@@ -226,6 +226,7 @@ def _from_template(spec: VmSpec, template: Template, pool: Pool) -> Vm:
         disks=disks,
         nics=nics,
         cd=template.cd and replace(template.cd, vbd=None),
+        occupied=template.occupied,
     )
 
 

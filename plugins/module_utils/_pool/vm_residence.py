@@ -19,6 +19,7 @@ from .vm_spec import VmSpec
 
 OPTION = "resident_on"
 MIGRATE = "pool_migrate"
+MOTION_RESTRICTION = "restrict_xen_motion"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ def plan_residence(
         raise OptionError(OPTION, wanted, "that host is disabled, as for maintenance; enable it, or name another")
     if halts or vm.power_state in ("halted", "suspended"):
         return Residence(host, (on_host(up[0], host.ref), *up[1:]))
+    if pool.restrictions.get(MOTION_RESTRICTION) == "true":
+        raise OptionError(OPTION, wanted, f"the pool's licence does not allow live migration ({MOTION_RESTRICTION})")
     _refuse_local_disks(wanted, vm, pool)
     if MIGRATE in vm.settings.keys.blocked:
         raise OptionError(OPTION, wanted, f"{MIGRATE} of the VM is blocked ({vm.settings.keys.blocked[MIGRATE]})")
@@ -67,6 +70,12 @@ def plan_residence(
 
 def _refuse_local_disks(wanted: str, vm: Vm, pool: Pool) -> None:
     shared = {repository.name for repository in pool.storage if repository.shared}
+    if vm.cd and vm.cd.iso and vm.cd.iso.disk.sr not in shared:
+        expected = (
+            f"the ISO {vm.cd.iso.name!r} in the VM's drive is on storage of one host alone ({vm.cd.iso.disk.sr!r}), "
+            "and XAPI counts it among the disks; take it out with iso: '' first"
+        )
+        raise OptionError(OPTION, wanted, expected)
     local = [disk for disk in (*vm.disks, *([vm.drive.disk] if vm.drive.disk else [])) if disk.sr not in shared]
     if local:
         names = ", ".join(f"{disk.name or disk.uuid!r} on {disk.sr!r}" for disk in local)

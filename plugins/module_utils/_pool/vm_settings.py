@@ -116,7 +116,7 @@ def settings_after(spec: SettingsSpec, tenant: str, settings: Settings, pool: Po
     return Settings(
         cpu_after(spec.cpu, settings.cpu),
         memory_after(spec.memory, settings.memory, pool.restrictions),
-        boot_after(spec.boot, settings.boot),
+        boot_after(spec.boot, settings.boot, pool.restrictions),
         placement_after(spec.placement, tenant, settings.placement, pool),
         availability_after(spec.availability, settings.availability),
         keys_after(spec.keys, settings.keys),

@@ -100,5 +100,6 @@ def _with_devices(session: Session, reader: VmReader, ref: str, record: Record) 
         disks=tuple(disk for disk in inside.disks(seen.get("vbd", {}).values()) if disk.checksum is None),
         nics=tuple(inside.nics(seen.get("vif", {}), {})),
         cd=inside.cd(seen.get("vbd", {})),
+        occupied=inside.occupied(seen.get("vbd", {})),
         origin=_origin(record) if _is_template(record) else None,
     )

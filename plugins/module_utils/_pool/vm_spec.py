@@ -17,7 +17,7 @@ from . import marks
 from .disk_spec import DiskSpec, disk_specs
 from .drive_spec import DriveSpec, drive_spec
 from .nic_spec import NicSpec, nic_specs
-from .option_checks import seconds, usable_name
+from .option_checks import refuse_unwritable, seconds, usable_name
 from .vm_settings import SettingsSpec, settings_spec
 from .wait_spec import WaitSpec, wait_spec
 
@@ -54,6 +54,7 @@ class VmSpec:
 
 def vm_spec(parameters: t.Mapping[str, t.Any]) -> VmSpec:
     """The spec out of the module's parameters. Raises ``OptionError`` for the first that cannot be used."""
+    refuse_unwritable(parameters)
     name = usable_name("name", parameters["name"])
     tenant = _dns_label("tenant", parameters["tenant"])
     host = usable_name("host", parameters["host"] or name)
@@ -66,7 +67,7 @@ def vm_spec(parameters: t.Mapping[str, t.Any]) -> VmSpec:
         name=name,
         owner=marks.Owner(tenant, host),
         state=parameters["state"],
-        uuid=parameters["uuid"] or None,
+        uuid=_uuid(parameters),
         description=parameters["description"],
         template=parameters["template"] or None,
         source=parameters["source"] or None,
@@ -110,7 +111,11 @@ def vm_named(parameters: t.Mapping[str, t.Any]) -> VmSpec:
     """Which VM is meant, by the options ``name``, ``tenant``, ``host`` and ``uuid`` alone, and nothing asked of it."""
     name = usable_name("name", parameters["name"])
     owner = marks.Owner(_dns_label("tenant", parameters["tenant"]), usable_name("host", parameters["host"] or name))
-    return VmSpec(name=name, owner=owner, uuid=parameters["uuid"] or None)
+    return VmSpec(name=name, owner=owner, uuid=_uuid(parameters))
+
+
+def _uuid(parameters: t.Mapping[str, t.Any]) -> str | None:
+    return usable_name("uuid", parameters["uuid"]) if parameters["uuid"] else None
 
 
 def _dns_label(option: str, value: str) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from .._errors import HardshellError, OptionError
 from .._plan import Change, Plan
 from .._pool.converge import Outcome
+from .._pool.option_checks import refuse_unwritable
 from .._pool.record_calls import map_calls
 from .._pool.vm_spec import VmSpec, vm_named
 from . import docker_keys
@@ -50,6 +51,7 @@ class ObservedKeys:
 
 def publish_spec(parameters: t.Mapping[str, t.Any], *, check_mode: bool) -> PublishSpec:
     """The spec out of the module's parameters. Raises ``OptionError``."""
+    refuse_unwritable({name: value for name, value in parameters.items() if name != "engine"})
     # It is looked for as one that is to go would be: that it is not there is no error yet.
     vm = dataclasses.replace(vm_named(parameters), adopt=parameters["adopt"], state="absent")
     if parameters["state"] == "absent":

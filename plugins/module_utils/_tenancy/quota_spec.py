@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from .._errors import OptionError
 from .._pool import marks
+from .._pool.option_checks import refuse_unwritable
 from .._pool.sizes import parse_size, rounded_to_vdi
 
 RESOURCES = ("vcpus", "memory", "disk", "vms")
@@ -92,6 +93,7 @@ def quota_arguments() -> Arguments:
 
 def quota_spec(parameters: t.Mapping[str, t.Any]) -> QuotaSpec:
     """The spec out of the module's parameters. Raises ``OptionError``."""
+    refuse_unwritable(parameters)
     quotas: dict[str, dict[str, int]] = {}
     for index, given in enumerate(parameters["tenants"]):
         option = f"tenants[{index}]"

@@ -54,7 +54,7 @@ POOL = Pool(
     members=(Host("h1", "w1", "xen1"), Host("h2", "w2", "xen2")),
     groups=(Thing("g1", "x1", "acme/web"), Thing("g2", "x2", "acme/db")),
     appliances=(Thing("a1", "y1", "shop"),),
-    restrictions={"restrict_vm_groups": "false"},
+    restrictions={"restrict_vm_groups": "false", "restrict_vtpm": "false"},
 )
 TEMPLATE = Template(
     "debian",

@@ -44,7 +44,7 @@ POOL = Pool(
     groups=(Thing("g1", "x1", "acme/web"),),
     appliances=(Thing("a1", "y1", "shop"),),
     ref="pool",
-    restrictions={"restrict_vm_groups": "false"},
+    restrictions={"restrict_vm_groups": "false", "restrict_vtpm": "false"},
 )
 RUNNING = Vm(
     "shop",
