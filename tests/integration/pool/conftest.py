@@ -22,7 +22,7 @@ from ansible_collections.hardshell.xen.plugins.module_utils._pool.session import
 from xapi_lab.testing import Lab
 
 PLUGINS = "ansible_collections.hardshell.xen.plugins"
-HARMLESS = {"session.login_with_password", "session.logout", "task.destroy"}
+HARMLESS = {"session.login_with_password", "session.logout", "task.destroy", "GET /rrd_updates", "GET /vm_rrd"}
 SHARED = ("VM", "VDI", "VBD", "VIF", "task")
 
 
