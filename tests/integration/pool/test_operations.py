@@ -67,6 +67,16 @@ def test_vms_are_converged_one_after_another_until_one_fails(controller_pool: Po
     assert (code, changed) == (0, {"shop-1": 0, "shop-2": 1, "shop-3": 1}), output
 
 
+def test_each_batch_is_held_against_the_quota_with_one_login(controller_pool: Pool, tmp_path: Path) -> None:
+    pool, playbooks = controller_pool, Playbooks(controller_pool, tmp_path)
+    pool.lab.reset_calls()
+    code, output, changed = playbooks.run("rolling_update", "-e", '{"tenant_quota": {"vms": 2}}')
+    assert code != 0
+    assert changed == {"shop-1": 1, "shop-2": 1, "shop-3": 0}, output
+    assert re.search(r"acme +vms +2 +2 +1 +1", output), output
+    assert pool.calls()["session.login_with_password"] == 3
+
+
 def test_drift_is_told_and_not_mended(controller_pool: Pool, tmp_path: Path) -> None:
     pool, playbooks = controller_pool, Playbooks(controller_pool, tmp_path)
     assert playbooks.run("site")[0] == 0
