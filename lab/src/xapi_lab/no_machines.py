@@ -192,7 +192,9 @@ class NoStorage:
         for extent in nothing:
             yield extent
 
-    async def read_stream(self, uuid: str, sr_path: Path, format: str) -> AsyncIterator[bytes]:
+    async def read_stream(
+        self, uuid: str, sr_path: Path, format: str, base: tuple[str, Path] | None = None
+    ) -> AsyncIterator[bytes]:
         if format != "raw":
             raise StorageError(f"the none backend cannot export {format}")
         left, block = self._sizes.get(uuid, 0), bytes(2**20)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,8 +31,12 @@ async def chunks(data: bytes, length: int = 100_000) -> AsyncIterator[bytes]:
         yield data[start : start + length]
 
 
+async def collect(pieces: AsyncIterator[bytes]) -> list[bytes]:
+    return [piece async for piece in pieces]
+
+
 async def content(storage: QcowStorage, uuid: str, sr: Path, format: str = "raw") -> bytes:
-    return b"".join([chunk async for chunk in storage.read_stream(uuid, sr, format)])
+    return b"".join(await collect(storage.read_stream(uuid, sr, format)))
 
 
 def put(storage: QcowStorage, uuid: str, sr: Path, data: bytes, format: str = "raw") -> None:
@@ -184,6 +189,36 @@ def test_a_vhd_goes_out_and_comes_in_again(storage: QcowStorage, tmp_path: Path)
     put(storage, "b", tmp_path, exported, "vhd")
     assert run(content(storage, "b", tmp_path)) == run(content(storage, "a", tmp_path))
     assert files(tmp_path) == ["a.raw", "b.raw"]
+
+
+@given(
+    size=st.integers(1, 3).map(lambda blocks: blocks * 2 * MIB),
+    patches=st.lists(st.tuples(st.integers(0, 6 * MIB - 1), st.integers(1, 70_000), st.booleans()), max_size=4),
+)
+@settings(max_examples=15, deadline=None)
+def test_a_difference_makes_its_base_the_disk(size: int, patches: list[tuple[int, int, bool]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        storage, sr = QcowStorage(), Path(folder)
+        run(storage.create("00000000-0000-0000-0000-000000000001", sr, size))
+        put(storage, "00000000-0000-0000-0000-000000000001", sr, b"a" * (size // 2))
+        base = "00000000-0000-0000-0000-000000000002"
+        run(storage.clone("00000000-0000-0000-0000-000000000001", sr, base))
+        for offset, length, zeros in patches:
+            if offset + length <= size:
+                guest_writes(storage.path(base.replace("2", "1"), sr), offset, 0 if zeros else 98, length)
+        disk = base.replace("2", "1")
+        difference = b"".join(run(collect(storage.read_stream(disk, sr, "vhd", (base, sr)))))
+        put(storage, base, sr, difference, "vhd")
+        assert run(content(storage, base, sr)) == run(content(storage, disk, sr))
+
+
+def test_qemu_reads_an_exported_vhd(storage: QcowStorage, tmp_path: Path) -> None:
+    run(storage.create("a", tmp_path, 6 * MIB))
+    put(storage, "a", tmp_path, bytes(MIB) + b"z" * 3 * MIB)
+    (tmp_path / "vhd").write_bytes(run(content(storage, "a", tmp_path, "vhd")))
+    image = "driver=vpc,force_size_calc=current_size,file.filename=vhd"
+    subprocess.run(["qemu-img", "convert", "--image-opts", image, "-O", "raw", "back"], check=True, cwd=tmp_path)
+    assert (tmp_path / "back").read_bytes() == run(content(storage, "a", tmp_path))
 
 
 @pytest.mark.parametrize(

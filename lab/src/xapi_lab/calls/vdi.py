@@ -273,3 +273,8 @@ async def set_on_boot(context: Context, vdi: str, value: str) -> None:
 @call("VDI.enable_cbt", "VDI.disable_cbt", "VDI.data_destroy")
 async def not_supported(context: Context, vdi: str) -> None:
     raise XapiError("SR_OPERATION_NOT_SUPPORTED", context.db.get("VDI", vdi, "SR"))
+
+
+@call("VDI.list_changed_blocks")
+async def list_changed_blocks(context: Context, vdi_from: str, vdi_to: str) -> str:
+    raise XapiError("SR_OPERATION_NOT_SUPPORTED", context.db.get("VDI", vdi_to, "SR"))

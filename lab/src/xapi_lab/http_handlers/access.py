@@ -61,14 +61,29 @@ def unauthorised(realm: str) -> web.Response:
     )
 
 
+_UNEXPECTED = (
+    "An unexpected error occurred; please wait a while and try again. If the problem persists, please contact your "
+    "support representative.<h1> Additional information </h1>"
+)
+
+
 def internal_error(detail: str) -> web.Response:
-    return page(
-        500,
-        "Internal Error",
-        "internal server error",
-        "An unexpected error occurred; please wait a while and try again. If the problem persists, please contact your "
-        f"support representative.<h1> Additional information </h1>{escape(detail)}",
+    return page(500, "Internal Error", "internal server error", _UNEXPECTED + escape(detail))
+
+
+def late_internal_error(error: XapiError) -> bytes:
+    """Page 500 with its head: what XAPI sends when a handler fails that has sent its own head already (http_svr.ml)."""
+    body = f"<html><body><h1>HTTP 500 internal server error</h1>{_UNEXPECTED}{escape(in_page(error))}</body></html>"
+    head = (
+        f"HTTP/1.1 500 Internal Error\r\ncontent-length: {len(body.encode())}\r\ncontent-type:text/html\r\n"
+        f"connection:close\r\ncache-control:{NO_CACHE}\r\n\r\n"
     )
+    return (head + body).encode()
+
+
+def in_page(error: XapiError) -> str:
+    """An error as XAPI writes it into a page."""
+    return f"{error.code}: [ {'; '.join(error.description[1:])} ]"
 
 
 def bad_request() -> web.Response:
@@ -125,7 +140,7 @@ def guarded(role: str, name: str) -> Callable[[Guarded], Handler]:
                 return await work(lab, request, session)
             except XapiError as error:
                 _fail_task(lab, request, error)
-                return internal_error(f"{error.code}: [ {'; '.join(error.description[1:])} ]")
+                return internal_error(in_page(error))
             except ConnectionError as error:
                 _fail_task(lab, request, XapiError("VDI_IO_ERROR", str(error)))
                 raise
@@ -133,7 +148,7 @@ def guarded(role: str, name: str) -> Callable[[Guarded], Handler]:
                 _LOG.exception("%s failed", request.path)
                 failure = unforeseen(error)
                 _fail_task(lab, request, failure)
-                return internal_error(f"{failure.code}: [ {failure.description[1]} ]")
+                return internal_error(in_page(failure))
             finally:
                 end_session(lab, request, session)
                 lab.save()

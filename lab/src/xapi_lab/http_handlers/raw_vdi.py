@@ -7,6 +7,8 @@ The answer 200 is sent before the body is read; only the task says whether the i
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from aiohttp import web
 
 from xapi_lab import faults as fault_injection
@@ -21,7 +23,22 @@ from xapi_lab.lab import Lab
 from xapi_lab.operations import vdi_refusal
 
 _FORMATS = ("raw", "vhd")
+LARGEST_VHD = 2040 * 2**30
+"""Bytes of the largest disk that a VHD can hold (max_vhd_size in constants.ml)."""
 _CONTENT_TYPES = {"raw": "application/octet-stream", "vhd": "application/vhd"}
+
+
+def _format(request: Request) -> str:
+    return (parameter(request, "format") or "raw").lower()
+
+
+def _named(lab: Lab, request: Request, class_name: str, name: str) -> str | None:
+    """The object that a parameter names by reference or uuid; UUID_INVALID when there is none (importexport.ml)."""
+    text = parameter(request, name)
+    ref = find(lab, class_name, text)
+    if text is not None and ref is None:
+        raise XapiError("UUID_INVALID", class_name, text)
+    return ref
 
 
 @guarded("vm-admin", "put_import_raw_vdi")
@@ -34,23 +51,26 @@ async def import_raw_vdi(lab: Lab, request: Request, session: str) -> web.Stream
 async def _import(
     lab: Lab, request: Request, context: Context, faults: list[fault_injection.Fault]
 ) -> web.StreamResponse:
-    task, format_ = context.task, parameter(request, "format") or "raw"
+    task, format_ = context.task, _format(request)
     if "Transfer-Encoding" in request.headers:
         lab.tasks.fail(task, ["INTERNAL_ERROR", "Cannot handle encoding: chunked"])
         return not_found()
     if format_ not in _FORMATS:
         lab.tasks.fail(task, ["INTERNAL_ERROR", f"Unknown format {format_}"])
         return not_found()
-    sr = find(lab, "SR", parameter(request, "sr_id") or parameter(request, "sr_uuid"))
-    vdi = find(lab, "VDI", parameter(request, "vdi"))
-    if vdi is None and (sr is None or format_ != "raw"):
-        lab.tasks.fail(task, ["VDI_MISSING", str(sr or ""), parameter(request, "vdi") or ""])
+    vdi = _named(lab, request, "VDI", "vdi")
+    sr = _named(lab, request, "SR", "sr_id") or _named(lab, request, "SR", "sr_uuid")
+    if vdi is None and sr is None:
+        lab.tasks.fail(task, ["VDI_MISSING"])
+        return bad_request()
+    if vdi is None and format_ != "raw":
+        lab.tasks.fail(task, ["INTERNAL_ERROR", f"Importing a {format_.upper()} directly into an SR not yet supported"])
         return bad_request()
     redirect = elsewhere(lab, request, str(sr) if vdi is None else lab.database.get("VDI", vdi, "SR"), task)
     if redirect is not None:
         return redirect
     response = await early_answer(request, task, {"content-type": "text/plain"})
-    async with outcome(lab, request, task, faults):
+    async with outcome(lab, request, task, faults, response):
         try:
             if vdi is None:
                 vdi = await create_vdi(context, _imported_record(str(sr), request.content_length or 0))
@@ -91,30 +111,38 @@ async def _receive(lab: Lab, request: Request, context: Context, vdi: str, forma
 async def export_raw_vdi(lab: Lab, request: Request, session: str) -> web.StreamResponse:
     faults = lab.faults.matching("/export_raw_vdi")
     task = task_for(lab, request, "Exporting raw VDI")
-    format_, vdi = parameter(request, "format") or "raw", find(lab, "VDI", parameter(request, "vdi"))
+    format_, vdi = _format(request), _named(lab, request, "VDI", "vdi")
+    if vdi is None:
+        raise XapiError("INTERNAL_ERROR", 'Failure("Missing vdi query parameter")')
     if format_ not in _FORMATS:
         lab.tasks.fail(task, ["INTERNAL_ERROR", f"Unknown format {format_}"])
-        return not_found()
-    if vdi is None:
-        lab.tasks.fail(task, ["VDI_MISSING", "", parameter(request, "vdi") or ""])
-        return bad_request()
-    if parameter(request, "base") is not None:
-        lab.tasks.fail(task, ["NOT_IMPLEMENTED", "export of the difference to another VDI"])
         return not_found()
     record = lab.database.record("VDI", vdi)
     redirect = elsewhere(lab, request, record["SR"], task)
     if redirect is not None:
         return redirect
-    refusal = vdi_refusal(lab.database, vdi, "copy")
     headers = {
         "content-type": _CONTENT_TYPES[format_],
         "Content-Disposition": f'attachment; filename="{record["uuid"]}.{format_}"',
     }
     response = await early_answer(request, task, headers)
-    async with outcome(lab, request, task, faults):
+    async with outcome(lab, request, task, faults, response):
+        refusal = vdi_refusal(lab.database, vdi, "copy")
         if refusal is not None:
             raise XapiError("VDI_IN_USE", vdi) if refusal.code == "VDI_IN_USE" else refusal
-        async for chunk in lab.storage.read_stream(record["uuid"], lab.sr_path(record["SR"]), format_):
+        if format_ == "vhd" and record["virtual_size"] > LARGEST_VHD:
+            raise XapiError("VDI_TOO_LARGE", vdi, str(LARGEST_VHD))
+        place, base = lab.sr_path(record["SR"]), _base(lab, request)
+        async for chunk in lab.storage.read_stream(record["uuid"], place, format_, base):
             await response.write(chunk)
         lab.tasks.succeed(task, "")
     return await end(response)
+
+
+def _base(lab: Lab, request: Request) -> tuple[str, Path] | None:
+    """The disk to which the difference is asked for: its uuid, and where its SR's files are."""
+    base = _named(lab, request, "VDI", "base")
+    if base is None:
+        return None
+    record = lab.database.record("VDI", base)
+    return record["uuid"], lab.sr_path(record["SR"])

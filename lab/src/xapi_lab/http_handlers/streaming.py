@@ -14,7 +14,7 @@ from xapi_lab import faults as fault_injection
 from xapi_lab.calls.registry import Context
 from xapi_lab.connections import Request
 from xapi_lab.errors import XapiError
-from xapi_lab.http_handlers.access import NO_CACHE, parameter, unforeseen
+from xapi_lab.http_handlers.access import NO_CACHE, late_internal_error, parameter, unforeseen
 from xapi_lab.lab import Lab
 from xapi_lab.machines.contract import StorageError
 
@@ -60,18 +60,28 @@ async def early_answer(request: Request, task: str, headers: dict[str, str]) -> 
 
 
 @contextlib.asynccontextmanager
-async def outcome(lab: Lab, request: Request, task: str, faults: list[fault_injection.Fault]) -> AsyncIterator[None]:
-    """A transfer whose answer is under way: whatever goes wrong, or a fault makes go wrong, ends its task."""
+async def outcome(
+    lab: Lab,
+    request: Request,
+    task: str,
+    faults: list[fault_injection.Fault],
+    answer: web.StreamResponse | None = None,
+) -> AsyncIterator[None]:
+    """A transfer whose answer is under way: whatever goes wrong, or a fault makes go wrong, ends its task.
+
+    `answer`: gets XAPI's page 500 at its end then, as that of a handler that lets its error through.
+    """
+    failure: XapiError | None = None
     try:
         await fault_injection.before_call(faults)
         yield
         fault_injection.after_call(faults)
     except XapiError as error:
         _LOG.warning("the transfer of task %s ended: %s", task, error)
-        lab.tasks.fail(task, error.description)
+        failure = error
     except (StorageError, ConnectionError, web.RequestPayloadError) as error:
         _LOG.warning("the transfer of task %s ended: %s", task, error)
-        lab.tasks.fail(task, ["VDI_IO_ERROR", str(error) or type(error).__name__])
+        failure = XapiError("VDI_IO_ERROR", str(error) or type(error).__name__)
     except fault_injection.ConnectionCut:
         if lab.tasks.is_pending(task):
             lab.tasks.fail(task, ["VDI_IO_ERROR", "Connection cut"])
@@ -79,7 +89,12 @@ async def outcome(lab: Lab, request: Request, task: str, faults: list[fault_inje
             request.transport.abort()
     except Exception as error:
         _LOG.exception("the transfer of task %s failed", task)
-        lab.tasks.fail(task, unforeseen(error).description)
+        failure = unforeseen(error)
+    if failure is not None:
+        lab.tasks.fail(task, failure.description)
+        if answer is not None:
+            with contextlib.suppress(ConnectionError):
+                await answer.write(late_internal_error(failure))
 
 
 async def end(response: web.StreamResponse) -> web.StreamResponse:

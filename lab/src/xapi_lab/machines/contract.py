@@ -198,8 +198,14 @@ class Storage(Protocol):
     ) -> None:
         """Write a `raw` or `vhd` stream into an existing disk; `length` is the length of the stream where known."""
 
-    def read_stream(self, uuid: str, sr_path: Path, format: str) -> AsyncIterator[bytes]:
-        """The disk's content as `raw` or `vhd`."""
+    def read_stream(
+        self, uuid: str, sr_path: Path, format: str, base: tuple[str, Path] | None = None
+    ) -> AsyncIterator[bytes]:
+        """The disk's content as `raw` or `vhd`.
+
+        With `base`, another disk and the path of its SR: blocks of 2 MiB that are alike in both are left out of a `vhd`,
+        which is a differencing one then, and are zeros in `raw`.
+        """
 
     async def write_extents(self, uuid: str, sr_path: Path, extents: AsyncIterator[tuple[int, bytes]]) -> None:
         """Write pieces of content at their offsets into an existing disk."""

@@ -11,15 +11,16 @@ a base that nothing refers to is removed with the next disk that is destroyed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import uuid as uuids
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from . import qcow2
+from . import qcow2, vhd_writer
 from .contract import StorageError
-from .vhd import VhdError, VhdReader
+from .vhd import DIFFERENCING, DYNAMIC, VhdError, VhdReader
 
 WRITE_UNIT = 64 * 1024
 BUFFER = 4 * 1024 * 1024
@@ -86,7 +87,7 @@ class QcowStorage:
     async def copy(self, src_uuid: str, sr_path: Path, new_uuid: str, dest_sr_path: Path) -> Path:
         source, target = self._existing(src_uuid, sr_path), dest_sr_path / f"{new_uuid}.raw"
         dest_sr_path.mkdir(parents=True, exist_ok=True)
-        await _convert(source, target, "raw")
+        await _convert(source, target)
         return target
 
     async def resize(self, uuid: str, sr_path: Path, size: int) -> None:
@@ -172,7 +173,7 @@ class QcowStorage:
         if path.suffix == ".raw":
             return path
         flat = path.with_suffix(".raw")
-        await _convert(path, flat, "raw")
+        await _convert(path, flat)
         path.unlink()
         return flat
 
@@ -186,12 +187,8 @@ class QcowStorage:
                 await asyncio.to_thread(write_sparsely, file.fileno(), offset, data)
 
     async def read_extents(self, uuid: str, sr_path: Path, block: int) -> AsyncIterator[tuple[int, bytes]]:
-        path, temporary = self._existing(uuid, sr_path), None
-        if path.suffix != ".raw":
-            temporary = sr_path / f"export-{uuids.uuid4()}.part"
-            await _convert(path, temporary, "raw")
-        try:
-            with (temporary or path).open("rb", buffering=0) as file:
+        async with self._as_raw(uuid, sr_path) as path:
+            with path.open("rb", buffering=0) as file:
                 offset = 0
                 while (found := _next_data(file.fileno(), offset)) is not None:
                     offset = found // block * block
@@ -199,25 +196,40 @@ class QcowStorage:
                     if content != bytes(len(content)):
                         yield offset, content
                     offset += block
-        finally:
-            if temporary is not None:
-                temporary.unlink(missing_ok=True)
 
-    async def read_stream(self, uuid: str, sr_path: Path, format: str) -> AsyncIterator[bytes]:
-        path = self._existing(uuid, sr_path)
+    async def read_stream(
+        self, uuid: str, sr_path: Path, format: str, base: tuple[str, Path] | None = None
+    ) -> AsyncIterator[bytes]:
         if format not in ("raw", "vhd"):
             raise StorageError(f"format {format} is not known: use raw or vhd")
-        temporary = None
-        if format == "vhd" or path.suffix != ".raw":
-            temporary = sr_path / f"export-{uuids.uuid4()}.part"
-            await _convert(path, temporary, "vpc" if format == "vhd" else "raw")
+        async with contextlib.AsyncExitStack() as stack:
+            paths = [await stack.enter_async_context(self._as_raw(uuid, sr_path))]
+            if base is not None:
+                paths.append(await stack.enter_async_context(self._as_raw(*base)))
+            files = [stack.enter_context(path.open("rb", buffering=0)).fileno() for path in paths]
+            size = os.fstat(files[0]).st_size
+            if format == "raw" and base is None:
+                for offset in range(0, size, BUFFER):
+                    yield await asyncio.to_thread(os.pread, files[0], BUFFER, offset)
+                return
+            blocks = await asyncio.to_thread(_differing_blocks, *files)
+            pieces = _differing_raw(files[0], size, set(blocks)) if format == "raw" else _vhd(files[0], blocks, base)
+            async for piece in pieces:
+                yield piece
+
+    @contextlib.asynccontextmanager
+    async def _as_raw(self, uuid: str, sr_path: Path) -> AsyncIterator[Path]:
+        """A raw file with the disk's content: its own, or one that goes with the context."""
+        path = self._existing(uuid, sr_path)
+        if path.suffix == ".raw":
+            yield path
+            return
+        temporary = sr_path / f"export-{uuids.uuid4()}.part"
         try:
-            with (temporary or path).open("rb") as file:
-                while chunk := await asyncio.to_thread(file.read, BUFFER):
-                    yield chunk
+            await _convert(path, temporary)
+            yield temporary
         finally:
-            if temporary is not None:
-                temporary.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
     def _existing(self, uuid: str, sr_path: Path) -> Path:
         path = self.path(uuid, sr_path)
@@ -275,14 +287,45 @@ def _write_overlay_atomically(path: Path, size: int, base: Path) -> None:
     part.replace(path)
 
 
-async def _convert(source: Path, target: Path, output: str) -> None:
-    """Write a flat copy of a disk; ``target`` appears only when it is whole."""
+def _differing_blocks(fd: int, base: int | None = None) -> list[int]:
+    """Numbers of the blocks of a VHD that a disk needs, in order: those that are not all zeros, or not as in `base`.
+
+    What XAPI sends besides, blocks that were written and are as before all the same, changes nothing.
+    """
+    blocks: list[int] = []
+    block = vhd_writer.BLOCK
+    for number in range(-(-os.fstat(fd).st_size // block)):
+        offset = number * block
+        if all(_is_hole(file, offset, block) for file in (fd, base) if file is not None):
+            continue
+        here = os.pread(fd, block, offset)
+        there = b"" if base is None else os.pread(base, len(here), offset)
+        if here != there.ljust(len(here), b"\0"):
+            blocks.append(number)
+    return blocks
+
+
+async def _differing_raw(fd: int, size: int, blocks: set[int]) -> AsyncIterator[bytes]:
+    for number in range(-(-size // vhd_writer.BLOCK)):
+        offset, length = number * vhd_writer.BLOCK, min(vhd_writer.BLOCK, size - number * vhd_writer.BLOCK)
+        yield await asyncio.to_thread(os.pread, fd, length, offset) if number in blocks else bytes(length)
+
+
+async def _vhd(fd: int, blocks: list[int], base: tuple[str, Path] | None) -> AsyncIterator[bytes]:
+    size, unique, block = os.fstat(fd).st_size, uuids.uuid4(), vhd_writer.BLOCK
+    parent = None if base is None else vhd_writer.Parent(base[0], f"{base[0]}.vhd")
+    yield vhd_writer.beginning(size, blocks, unique, parent)
+    for number in blocks:
+        yield vhd_writer.BITMAP
+        yield (await asyncio.to_thread(os.pread, fd, block, number * block)).ljust(block, b"\0")
+    yield vhd_writer.footer(size, DYNAMIC if parent is None else DIFFERENCING, unique)
+
+
+async def _convert(source: Path, target: Path) -> None:
+    """Write a flat raw copy of a disk; ``target`` appears only when it is whole."""
     part = target.with_name(f"{target.name}.part")
-    options = ["-o", "subformat=dynamic,force_size=on"] if output == "vpc" else []
     try:
-        await _run(
-            "qemu-img", "convert", "-q", "-U", "-f", source.suffix[1:], "-O", output, *options, str(source), str(part)
-        )
+        await _run("qemu-img", "convert", "-q", "-U", "-f", source.suffix[1:], "-O", "raw", str(source), str(part))
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: hardshell.xen contributors
-"""Read a VHD stream (fixed or dynamic) in one pass, as extents of the disk.
+"""Read a VHD stream (fixed, dynamic or differencing) in one pass, as extents of the disk.
+
+Of a differencing one, these are what differs from its parent: vhd-tool writes them over what the disk holds, and does not
+ask whose parent that is (serve_vhd_to_raw in vhd-tool's impl.ml).
 
 Offsets are those of Microsoft's "Virtual Hard Disk Image Format Specification" 1.0; all numbers are big endian.
 """
@@ -15,6 +18,7 @@ SECTOR = 512
 FOOTER_COOKIE = b"conectix"
 HEADER_COOKIE = b"cxsparse"
 DYNAMIC = 3
+DIFFERENCING = 4
 UNUSED = 0xFFFFFFFF
 
 Extent = tuple[int, bytes]
@@ -94,8 +98,8 @@ class VhdReader:
                 yield extent
             return
         footer = parse_footer(first)
-        if footer.kind != DYNAMIC:
-            raise VhdError(f"a VHD of kind {footer.kind} cannot be imported: only fixed and dynamic ones")
+        if footer.kind not in (DYNAMIC, DIFFERENCING):
+            raise VhdError(f"a VHD of kind {footer.kind} that does not end with its only footer cannot be imported")
         self.virtual_size = footer.virtual_size
         async for extent in self._dynamic(stream, footer):
             yield extent
