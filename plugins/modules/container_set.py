@@ -73,7 +73,7 @@ options:
         the task is refused.
       - C(ports) is a list of published ports, as C(8080:80), C(127.0.0.1:53:53/udp), C(8000-8010:80-90).
       - C(volumes) is a list, as C(data:/data) for a named volume of the set, C(/srv/data:/data:ro) for a directory of the VM.
-        The engine's own socket is refused unless C(engine_socket) is true.
+        The engine's own socket, and a directory that it is below such as C(/run), is refused unless C(engine_socket) is true.
       - C(files) is a mapping of absolute paths in the container to C(content) (text), C(uid), C(gid) and C(mode) (C("0444") unless told otherwise).
         They are there before the container starts, and C(docker inspect) does not show what is in them.
       - C(one_shot) is for a member that does one job and ends, such as a migration. It is ready when it has ended with exit code 0, and what links to it
@@ -444,7 +444,7 @@ findings:
     id: {description: What kind of finding it is., type: str, returned: success, sample: engine-socket}
     severity: {description: 'V(high), V(medium) or V(low).', type: str, returned: success}
     tenant: {description: Whose it is., type: str, returned: success}
-    where: {description: The container., type: str, returned: success, sample: container shop_web}
+    where: {description: "The container, or the engine.", type: str, returned: success, sample: container shop_web}
     what: {description: What is so., type: str, returned: success}
     mend: {description: How to mend it., type: str, returned: success}
 member:

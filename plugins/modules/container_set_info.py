@@ -109,7 +109,7 @@ findings:
     id: {description: What kind of finding it is., type: str, returned: success, sample: engine-socket}
     severity: {description: 'V(high), V(medium) or V(low).', type: str, returned: success}
     tenant: {description: Whose it is., type: str, returned: success}
-    where: {description: The container., type: str, returned: success, sample: container shop_web}
+    where: {description: "The container, or the engine.", type: str, returned: success, sample: container shop_web}
     what: {description: What is so., type: str, returned: success}
     mend: {description: How to mend it., type: str, returned: success}
 adoptable:

@@ -16,12 +16,14 @@ import json
 import typing as t
 
 from .._errors import HardshellError
-from .sdk import CancellableStream, requests
+from .sdk import CancellableStream, requests, wait_without_limit
 
 JSON = dict[str, t.Any]
 
 OLDEST_API = (1, 41)
 NEWEST_API = (1, 51)
+# Of a log no more is read, whatever the container writes into a line.
+MOST_LOG_BYTES = 1 << 20
 
 
 class EngineError(HardshellError):
@@ -44,8 +46,11 @@ def _version(text: str) -> tuple[int, int]:
 class Engine:
     """One engine. Safe to use from several threads.
 
-    ``explain`` tells why the way to the engine is closed, ``revive`` opens it again; both belong to the transport.
+    ``explain`` tells why the way to the engine is closed, ``revive`` opens it again; both belong to the transport. ``verified`` is whether it was made sure
+    that it is this engine that answers.
     """
+
+    verified = True
 
     def __init__(
         self,
@@ -86,12 +91,12 @@ class Engine:
         self.api = min(_version(offered), NEWEST_API)
 
     def get(self, path: str, *, headers: t.Mapping[str, str] | None = None, **query: t.Any) -> t.Any:
-        return self._send("GET", path, query=query, headers=headers).json()
+        return self._value(self._send("GET", path, query=query, headers=headers))
 
     def post(self, path: str, body: t.Any = None, *, extra_seconds: float = 0, **query: t.Any) -> t.Any:
         """``extra_seconds`` is what the engine may take above the usual limit."""
         answer = self._send("POST", path, query=query, body=body, extra_seconds=extra_seconds)
-        return answer.json() if answer.content else None
+        return self._value(answer) if answer.content else None
 
     def unpack(self, container: str, directory: str, archive: bytes) -> None:
         """Put what a tar archive holds into a container, running or not, with the owners that it names."""
@@ -106,9 +111,16 @@ class Engine:
                 raise
 
     def logs(self, container: str, lines: int) -> list[str]:
-        """The last lines that a container wrote, both streams in order of arrival."""
-        answer = self._send("GET", f"/containers/{container}/logs", query={"stdout": 1, "stderr": 1, "tail": lines})
-        return demultiplex(answer.content).decode("utf-8", "replace").splitlines()
+        """The last lines that a container wrote, both streams in order of arrival, as far as they fit in a mebibyte."""
+        query = {"stdout": 1, "stderr": 1, "tail": lines}
+        answer = self._send("GET", f"/containers/{container}/logs", query=query, stream=True)
+        content = b""
+        with contextlib.closing(answer), self._readable_errors():
+            for chunk in answer.iter_content(chunk_size=1 << 16):
+                content += chunk
+                if len(content) >= MOST_LOG_BYTES:
+                    break
+        return demultiplex(content).decode("utf-8", "replace").splitlines()
 
     def progress(
         self, path: str, *, data: t.Any = None, headers: t.Mapping[str, str] | None = None, **query: t.Any
@@ -122,9 +134,18 @@ class Engine:
                 yield report
 
     def events(self, filters: JSON) -> Events:
-        """The engine's events from now on."""
-        answer = self._send("GET", "/events", query={"filters": json.dumps(filters)}, stream=True, endless=True)
+        """The engine's events from now on. The engine answers at once; an event may be long in coming."""
+        answer = self._send("GET", "/events", query={"filters": json.dumps(filters)}, stream=True)
+        wait_without_limit(self._client, answer)
         return Events(answer)
+
+    def _value(self, answer: t.Any) -> t.Any:
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise HardshellError(
+                f"docker_host: what answers at {self.host} does not speak as a Docker Engine does: it said {answer.text[:200]!r}"
+            ) from error
 
     def _send(
         self,
@@ -138,10 +159,8 @@ class Engine:
         stream: bool = False,
         versioned: bool = True,
         extra_seconds: float = 0,
-        endless: bool = False,
     ) -> t.Any:
         prefix = f"/v{self.api[0]}.{self.api[1]}" if versioned else ""
-        wait = None if endless else self._timeout + extra_seconds
         with self._readable_errors():
             answer = self._client.request(
                 method,
@@ -151,7 +170,7 @@ class Engine:
                 data=data,
                 headers=headers,
                 stream=stream,
-                timeout=(self._timeout, wait),
+                timeout=(self._timeout, self._timeout + extra_seconds),
             )
             if not _has_whole_head(answer):
                 raise ConnectionLost(f"the connection to the engine at {self.host} was cut in the middle of an answer")

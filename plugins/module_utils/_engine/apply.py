@@ -13,7 +13,6 @@ import threading
 import time
 import typing as t
 
-from .._errors import HardshellError
 from .._module import silent
 from .._plan import Change, Plan, carry_out
 from . import files, names, options
@@ -22,6 +21,7 @@ from .health import Watch, wait_ready, wait_steady
 from .namespaces import shared
 from .observe import Container
 from .plan import Wanted, Work
+from .refuse import refuse_unkept_limit
 from .spec import SetSpec
 from .update_order import BESIDE
 
@@ -107,17 +107,19 @@ class Applier:
         name = names.container_name(self.spec.name, wanted.spec.name) + names.STAGED
         body = self._create_body(wanted, known=_work(step).order != BESIDE)
         answer = self.engine.post("/containers/create", body, name=name)
-        for warning in answer.get("Warnings") or []:
-            if "Block I/O" in warning:
-                # The engine makes the container without the limit. Better none than one that is thought to be limited.
-                raise HardshellError(f"containers.{wanted.spec.name}.blkio: the engine cannot limit it so: {warning}")
-            self.engine_warnings.append(f"{wanted.spec.name}: {warning}")
+        self._heed(wanted, answer)
         if wanted.spec.files:
             self.engine.unpack(name, "/", files.archive(wanted.spec.files))
         for network, attachment in wanted.attachments.items():
             if network != wanted.network:
                 endpoint = {"Aliases": sorted(attachment.aliases), "Links": sorted(attachment.links)}
                 self.engine.post(f"/networks/{network}/connect", {"Container": name, "EndpointConfig": endpoint})
+
+    def _heed(self, wanted: Wanted, answer: JSON | None) -> None:
+        """Pass the engine's warnings on. Raises HardshellError for one that says that a limit is not kept."""
+        for warning in (answer or {}).get("Warnings") or []:
+            refuse_unkept_limit(wanted.spec, warning)
+            self.engine_warnings.append(f"{wanted.spec.name}: {warning}")
 
     def _create_body(self, wanted: Wanted, *, known: bool) -> JSON:
         """``known`` is whether it has its name in its own network from the start."""
@@ -204,8 +206,9 @@ class Applier:
             self.engine.post(f"/networks/{wanted.network}/disconnect", {"Container": old.id, "Force": True})
 
     def _update(self, step: Change) -> None:
-        answer = self.engine.post(f"/containers/{_current(step).id}/update", dict(_work(step).update or {}))
-        self.engine_warnings += [f"{step.name}: {warning}" for warning in (answer or {}).get("Warnings") or []]
+        work = _work(step)
+        assert work.wanted is not None
+        self._heed(work.wanted, self.engine.post(f"/containers/{_current(step).id}/update", dict(work.update or {})))
 
     def _retire(self, step: Change) -> None:
         self._rename(_current(step).id, _current(step).base_name + names.RETIRED)

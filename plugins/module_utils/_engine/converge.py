@@ -20,7 +20,7 @@ from . import names
 from .adopt import observe_set, refuse_unadoptable
 from .api import Engine
 from .apply import Applier
-from .findings import container_findings
+from .findings import container_findings, in_order, way_findings
 from .images import bring, image_facts, list_images, plan_images
 from .listing import announced_listing, listing, read_engine
 from .observe import Observed, observe
@@ -69,7 +69,12 @@ def converge(engine: Engine, spec: SetSpec, context: Context) -> JSON:
     values = {name: {**member.values, "network_mode": member.network} for name, member in wanted.items()}
     return {
         "container_set": report_set(spec, members),
-        "findings": container_findings(spec.tenant, spec.name, values),
+        "findings": in_order(
+            [
+                *way_findings(spec.tenant, engine.host, verified=engine.verified),
+                *container_findings(spec.tenant, spec.name, values),
+            ]
+        ),
         "engine": {**about, "containers": listed},
         **whole.result(context.diff_mode),
     }

@@ -12,13 +12,12 @@ Sources: capabilities(7), user_namespaces(7), and Docker's pages on the engine's
 
 from __future__ import annotations
 
-import posixpath
 import re
 import typing as t
 
 from . import names
 from .capabilities import ENGINE_CAPABILITIES
-from .mounts import ENGINE_SOCKETS, Mount
+from .mounts import Mount
 from .ports import Port
 from .reported import NO_NEW_PRIVILEGES
 
@@ -65,6 +64,24 @@ def container_findings(tenant: str, set_name: str, members: t.Mapping[str, Value
                 {"id": identity, "severity": severity, "tenant": tenant, "where": where, "what": what, "mend": mend}
             )
     return in_order(found)
+
+
+def way_findings(tenant: str, host: str, *, verified: bool) -> list[Finding]:
+    """The finding about the way to the engine at ``host``, if there is one."""
+    if verified:
+        return []
+    what = "its certificate is not verified: whoever is on the network between can take the engine over"
+    mend = "give the authority with docker_ca_path, and take docker_validate_certs: false out"
+    return [
+        {
+            "id": "unverified-engine",
+            "severity": "high",
+            "tenant": tenant,
+            "where": f"engine {host}",
+            "what": what,
+            "mend": mend,
+        }
+    ]
 
 
 def in_order(findings: t.Iterable[Finding]) -> list[Finding]:
@@ -144,11 +161,7 @@ def _privileges(values: Values) -> t.Iterator[Told]:
 def _of_mount(mount: Mount, user: str) -> t.Iterator[Told]:
     if mount.is_volume:
         return
-    folders = {posixpath.dirname(socket) for socket in ENGINE_SOCKETS}
-    if mount.source in ENGINE_SOCKETS or any(
-        f"{folder}/".startswith(f"{mount.source.rstrip('/')}/") for folder in folders
-    ):
-        # A socket in a read-only mount can still be spoken to.
+    if mount.brings_engine_socket:
         what = f"through {mount.source} it reaches the engine's socket, and owns the VM"
         yield "engine-socket", "high", what, "take the mount out, or mount the directory below it that is meant"
     elif "ro" not in mount.modes and user.partition(":")[0] in ("", "0", "root"):

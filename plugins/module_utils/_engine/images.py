@@ -82,7 +82,7 @@ def plan_images(engine: Engine, spec: SetSpec, observed: Observed) -> list[Chang
                 "image",
                 image,
                 before,
-                {"digest": digest},
+                {"digest": digest or "not known yet"},
                 reason=reason,
                 payload=Bring(reference, image),
             )
@@ -115,6 +115,7 @@ def _digests(engine: Engine, image_id: str) -> set[str]:
 
 
 def _registry_digest(engine: Engine, registries: t.Iterable[Registry], reference: Reference, image: str) -> str:
+    """What the registry holds under this name; empty where nobody can be asked."""
     try:
         path = f"/distribution/{urllib.parse.quote(str(reference), safe='/:@')}/json"
         found = engine.get(path, headers=credentials(registries, reference))
@@ -124,7 +125,7 @@ def _registry_digest(engine: Engine, registries: t.Iterable[Registry], reference
         raise HardshellError(
             f"image: {image} is not in the engine, and its registry does not give it: {error.message}; {hint}"
         ) from error
-    return str(found["Descriptor"]["digest"])
+    return str(found["Descriptor"].get("digest") or "")
 
 
 def bring(engine: Engine, change: Change, registries: t.Iterable[Registry], progress: t.Callable[[str], None]) -> None:

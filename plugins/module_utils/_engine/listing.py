@@ -15,7 +15,7 @@ from __future__ import annotations
 import typing as t
 
 from .._plan import Plan
-from . import names
+from . import lasting_facts, names
 from .api import Engine
 from .observe import Container, Observed
 from .plan import Wanted
@@ -25,19 +25,14 @@ from .spec import SetSpec
 JSON = dict[str, t.Any]
 
 _LABELS = (names.SET, names.TENANT, names.MEMBER, names.LINKS)
-_INFO = (
-    "Name", "ServerVersion", "Driver", "OperatingSystem", "OSType", "Architecture", "KernelVersion", "NCPU", "CgroupVersion", "DefaultRuntime",
-    "IndexServerAddress", "IPv4Forwarding", "LiveRestoreEnabled", "SecurityOptions",
-)  # fmt: skip
-_VERSION = ("Version", "ApiVersion", "MinAPIVersion", "GitCommit", "GoVersion", "Os", "Arch", "KernelVersion")
 
 
 def read_engine(engine: Engine) -> JSON:
     """What the engine is, of its ``GET /info`` and ``GET /version`` what stays as long as it is the same engine."""
     info, version = engine.get("/info"), engine.get("/version")
     return {
-        "info": {key: info[key] for key in _INFO if key in info},
-        "version": {key: version[key] for key in _VERSION if key in version},
+        "info": {key: info[key] for key in lasting_facts.INFO if key in info},
+        "version": {key: version[key] for key in lasting_facts.VERSION if key in version},
     }
 
 

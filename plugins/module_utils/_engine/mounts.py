@@ -15,9 +15,11 @@ from dataclasses import dataclass
 
 from .._errors import OptionError
 
-ENGINE_SOCKETS = frozenset(
-    {"/var/run/docker.sock", "/run/docker.sock", "/run/podman/podman.sock", "/var/run/podman/podman.sock"}
-)
+# /var/run is a link to /run. Whoever speaks to containerd below the engine owns the machine likewise.
+_SOCKETS = ("docker.sock", "podman/podman.sock", "containerd/containerd.sock", "docker/containerd/containerd.sock")
+ENGINE_SOCKETS = frozenset(f"{folder}/{socket}" for folder in ("/run", "/var/run") for socket in _SOCKETS)
+# Those of engines that users run for themselves, and what they are below.
+_ROOTLESS_SOCKETS = re.compile(r"(/var)?/run/user(/\d+(/(docker\.sock|podman(/podman\.sock)?))?)?")
 VOLUME_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _MODES = {"ro", "rw", "z", "Z", "nocopy", "shared", "rshared", "slave", "rslave", "private", "rprivate"}
 
@@ -33,6 +35,14 @@ class Mount:
     @property
     def is_volume(self) -> bool:
         return not self.source.startswith("/")
+
+    @property
+    def brings_engine_socket(self) -> bool:
+        """Whether an engine's socket is what is mounted, or below it. One in a read-only mount can still be spoken to."""
+        below = f"{self.source.rstrip('/')}/"
+        return _ROOTLESS_SOCKETS.fullmatch(self.source) is not None or any(
+            f"{socket}/".startswith(below) for socket in ENGINE_SOCKETS
+        )
 
     def bind(self) -> str:
         """The mount as an entry of the engine's ``Binds``."""

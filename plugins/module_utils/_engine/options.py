@@ -212,7 +212,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("init", lambda inspect: inspect["HostConfig"].get("Init"), _host("Init"), parsers.boolean),
     _sorted("extra_hosts", "ExtraHosts", parsers.extra_hosts),
-    _plain("dns", "Dns", parsers.texts, ()),
+    Option("dns", reported.dns, _host("Dns"), parsers.addresses, ()),
     _plain("dns_search", "DnsSearch", parsers.texts, ()),
     # HostConfig.Annotations: API 1.43, Docker Engine 24.
     Option(

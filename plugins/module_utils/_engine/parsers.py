@@ -90,6 +90,10 @@ def texts(option: str, value: t.Any) -> tuple[str, ...]:
     return tuple(text(f"{option}[{index}]", item) for index, item in enumerate(value))
 
 
+def addresses(option: str, value: t.Any) -> tuple[str, ...]:
+    return tuple(plain_address(f"{option}[{index}]", item) for index, item in enumerate(texts(option, value)))
+
+
 def sorted_texts(option: str, value: t.Any) -> tuple[str, ...]:
     return tuple(sorted(set(texts(option, value))))
 
@@ -149,7 +153,8 @@ def mac_address(option: str, value: t.Any) -> str:
 def directory(option: str, value: t.Any) -> str:
     if not isinstance(value, str) or not value.startswith("/"):
         raise OptionError(option, value, "write an absolute path inside the container")
-    return posixpath.normpath(value)
+    # POSIX leaves two slashes at the beginning as they are; the engine does not.
+    return posixpath.normpath(value).replace("//", "/")
 
 
 def restart_policy(option: str, value: t.Any) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from .._errors import HardshellError
 from . import names
 from .observe import Observed
-from .spec import SetSpec
+from .spec import MemberSpec, SetSpec
 
 
 def refuse_foreign(spec: SetSpec, observed: Observed) -> None:
@@ -61,6 +61,28 @@ def refuse_unknown(spec: SetSpec, api: tuple[int, int]) -> None:
                     f"containers.{member.name}.{option}: the engine speaks API {api[0]}.{api[1]}, and knows it since API {since[0]}.{since[1]} "
                     f"(Docker Engine {release}); take it out, or bring the engine up to date"
                 )
+
+
+# By which words of its warning the engine tells of which option. Source: moby, daemon/daemon_unix.go, verifyPlatformContainerResources.
+_UNKEPT = {
+    "Block I/O": "blkio",
+    "soft limit": "memory_reservation",
+    "PIDs limit": "pids_limit",
+    "CPU shares": "cpu_shares",
+    "cpuset": "cpuset",
+    "limited without swap": "memory_swap",
+    "memory limit": "memory",
+}
+
+
+def refuse_unkept_limit(member: MemberSpec, warning: str) -> None:
+    """Refuse a limit that the engine's machine cannot keep, of which the engine merely warns: as a rootless engine that may not limit.
+
+    Better no container than one that is thought to be limited; and the next run would find it without the limit.
+    """
+    option = next((option for words, option in _UNKEPT.items() if words in warning), "")
+    if option and option in member.asked:
+        raise HardshellError(f"containers.{member.name}.{option}: the engine cannot limit it so: {warning}")
 
 
 def refuse_taken_ports(spec: SetSpec, observed: Observed) -> None:

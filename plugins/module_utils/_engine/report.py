@@ -13,7 +13,7 @@ import typing as t
 from . import names, show
 from .adoptable import report_definition
 from .api import Engine
-from .findings import container_findings, in_order
+from .findings import container_findings, in_order, way_findings
 from .listing import listing, read_engine
 from .mounts import Mount
 from .namespaces import WITHOUT_OWN_NETWORK, shared
@@ -116,7 +116,7 @@ def report_sets(
     inspected = [container for each in observed.values() for container in each.containers]
     return {
         "container_sets": chosen,
-        "findings": _findings(chosen, observed),
+        "findings": in_order([*_of_the_way(engine, chosen, tenant), *_findings(chosen, observed)]),
         "engine": {**read_engine(engine), "containers": listing(listed, inspected)},
     }
 
@@ -129,7 +129,12 @@ def _findings(chosen: t.Iterable[JSON], observed: t.Mapping[str, Observed]) -> l
             name: {**container.options, "network_mode": container.network_mode} for name, container in members.items()
         }
         found += container_findings(item["tenant"], item["name"], values)
-    return in_order(found)
+    return found
+
+
+def _of_the_way(engine: Engine, chosen: t.Iterable[JSON], tenant: str | None) -> list[JSON]:
+    whose = tenant or next((item["tenant"] for item in chosen), "")
+    return way_findings(whose, engine.host, verified=engine.verified)
 
 
 def _read_set(set_name: str, observed: Observed) -> JSON:

@@ -16,6 +16,7 @@ import json
 import posixpath
 import typing as t
 
+from .._errors import OptionError
 from . import names, parsers
 from .capabilities import ENGINE_CAPABILITIES
 from .mounts import Mount, parse_bind
@@ -194,9 +195,27 @@ def security(inspect: JSON) -> tuple[str, ...]:
     return tuple(sorted(item for item in plain if item != f"{NO_NEW_PRIVILEGES}:false"))
 
 
+def dns(inspect: JSON) -> tuple[str, ...]:
+    found: list[str] = inspect["HostConfig"].get("Dns") or []
+    try:
+        return tuple(plain_address("dns", address) for address in found)
+    except OptionError:
+        # No address: not what was written.
+        return tuple(found)
+
+
 def ulimits(inspect: JSON) -> tuple[tuple[str, int, int], ...]:
+    """Those that were asked for. When it starts a container the engine adds its own ``default-ulimits``, and reports them in the same place."""
     found = inspect["HostConfig"].get("Ulimits") or []
-    return tuple(sorted((limit["Name"], limit["Soft"], limit["Hard"]) for limit in found))
+    told = inspect["Config"].get("Labels") or {}
+    asked = told[names.ULIMITS].split(",") if names.ULIMITS in told else None
+    if asked is None and names.MEMBER in told and "ulimits" not in told.get(names.ASKED, "").split(","):
+        asked = []
+    return tuple(
+        sorted(
+            (limit["Name"], limit["Soft"], limit["Hard"]) for limit in found if asked is None or limit["Name"] in asked
+        )
+    )
 
 
 def devices(inspect: JSON) -> tuple[tuple[str, str, str], ...]:

@@ -59,6 +59,8 @@ def capabilities(body: JSON, value: tuple[str, ...]) -> None:
 
 def ulimits(body: JSON, value: tuple[tuple[str, int, int], ...]) -> None:
     body["HostConfig"]["Ulimits"] = [{"Name": name, "Soft": soft, "Hard": hard} for name, soft, hard in value]
+    if value:
+        body.setdefault("Labels", {})[names.ULIMITS] = ",".join(name for name, _soft, _hard in value)
 
 
 def devices(body: JSON, value: tuple[tuple[str, str, str], ...]) -> None:

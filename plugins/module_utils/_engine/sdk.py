@@ -53,3 +53,8 @@ def open_client(
     # Else REQUESTS_CA_BUNDLE would take the place of the given authority, and proxies that of the engine.
     client.trust_env = False
     return client
+
+
+def wait_without_limit(client: t.Any, answer: t.Any) -> None:
+    """Let what follows of a streamed answer take as long as it likes, once its head has come."""
+    client._disable_socket_timeout(client._get_raw_response_socket(answer))

@@ -16,7 +16,7 @@ from . import names, parsers
 from .capabilities import effective_capabilities
 from .files import PlacedFile, fingerprints, parse_files
 from .links import DNS_LABEL, NAME, Link, check_links, parse_link, start_order
-from .mounts import ENGINE_SOCKETS, Mount, parse_mount
+from .mounts import Mount, parse_mount
 from .named_volumes import NamedVolume, check_used, parse_volumes
 from .namespaces import VM_NETWORK, check_namespaces, check_network_mode, check_reachable, shared, with_links
 from .networks import Joined, Networks, check_names, parse_networks
@@ -336,11 +336,12 @@ def _mounts(
     mounts = []
     for index, item in enumerate(items):
         mount = parse_mount(f"{path}.volumes[{index}]", item)
-        if mount.source in ENGINE_SOCKETS and not socket_allowed:
+        if mount.brings_engine_socket and not socket_allowed:
+            way = "" if mount.source.endswith(".sock") else f"the engine's socket is below {mount.source}, and "
             raise OptionError(
                 f"{path}.volumes[{index}]",
                 item,
-                "whoever holds the engine's socket owns the VM; if that is meant, set engine_socket: true for this container",
+                f"{way}whoever holds the engine's socket owns the VM; if that is meant, set engine_socket: true for this container",
             )
         if mount.is_volume:
             named = volumes.get(mount.source)
@@ -417,6 +418,6 @@ def _warnings(members: t.Mapping[str, MemberSpec]) -> tuple[str, ...]:
             found.append(
                 f"containers.{member.name}.network_mode: it is the VM's own network: what it listens on is open in the VM, and no link is kept"
             )
-        if any(mount.source in ENGINE_SOCKETS for mount in member.asked.get("volumes", ())):
+        if any(mount.brings_engine_socket for mount in member.asked.get("volumes", ())):
             found.append(f"containers.{member.name}: holding the engine's socket, it owns the VM")
     return tuple(found)

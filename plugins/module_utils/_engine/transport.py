@@ -66,6 +66,7 @@ def connect(parameters: t.Mapping[str, t.Any], warn: t.Callable[[str], None]) ->
             )
         elif target.scheme == "tcp" and target.hostname:
             engine = Engine(_open_tcp(parameters, target, warn), host)
+            engine.verified = parameters["docker_validate_certs"]
         else:
             raise OptionError("docker_host", host, _EXPECTED)
         stack.callback(engine.close)

@@ -20,6 +20,8 @@ import re
 import typing as t
 from xml.sax.saxutils import escape
 
+from .._engine import lasting_facts
+
 JSON = t.Mapping[str, t.Any]
 
 PS = "docker_ps"
@@ -37,11 +39,6 @@ _DECLARATION = '<?xml version="1.0" ?>'
 _LABELS = ("hardshell.set", "hardshell.tenant", "hardshell.member", "hardshell.links")
 _HOST_CONFIG = ("NetworkMode", "Memory", "NanoCpus", "Privileged")
 _PORT = ("IP", "PrivatePort", "PublicPort", "Type")
-_INFO = (
-    "Name", "ServerVersion", "Driver", "OperatingSystem", "OSType", "Architecture", "KernelVersion", "NCPU", "CgroupVersion", "DefaultRuntime",
-    "IndexServerAddress", "IPv4Forwarding", "LiveRestoreEnabled", "SecurityOptions",
-)  # fmt: skip
-_VERSION = ("Version", "ApiVersion", "MinAPIVersion", "GitCommit", "GoVersion", "Os", "Arch", "KernelVersion")
 
 _STATUS_OF = {
     "created": "Created",
@@ -76,12 +73,12 @@ def ps_document(entries: t.Sequence[JSON]) -> tuple[str, int]:
 
 def info_document(info: JSON) -> str:
     """``docker_info``, of ``GET /info`` what stays as long as it is the same engine."""
-    return document(INFO, _picked(info, _INFO))
+    return document(INFO, _picked(info, lasting_facts.INFO))
 
 
 def version_document(version: JSON) -> str:
     """``docker_version``, likewise of ``GET /version``."""
-    return document(VERSION, _picked(version, _VERSION))
+    return document(VERSION, _picked(version, lasting_facts.VERSION))
 
 
 def _entry(container: JSON) -> dict[str, t.Any]:

@@ -188,7 +188,9 @@ def daemon() -> t.Iterator[Daemon]:
         pytest.skip("the test images are made from busybox-static, which is not installed")
     base = tempfile.mkdtemp(prefix="hs-", dir="/tmp")
     socket_path = f"{base}/d.sock"
-    Path(base, "daemon.json").write_text("{}")
+    # A limit for every container, as distributions set it: what the engine adds by itself must look like no change.
+    limit = {"Name": "nofile", "Soft": 2048, "Hard": 4096}
+    Path(base, "daemon.json").write_text(json.dumps({"default-ulimits": {"nofile": limit}}))
     flags = [
         f"--data-root={base}/data",
         f"--exec-root={base}/exec",

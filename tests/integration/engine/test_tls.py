@@ -153,6 +153,12 @@ def test_an_engine_that_is_not_verified_is_warned_of(engine: Engine, door: Door,
     certificate, key = authority.client
     deployed = engine.deploy(ONE, docker_validate_certs=False, docker_cert_path=certificate, docker_key_path=key)
     assert any("is not verified" in warning for warning in deployed.warnings)
+    finding = deployed.result["findings"][0]
+    assert (finding["id"], finding["where"], finding["tenant"]) == (
+        "unverified-engine",
+        f"engine {engine.host}",
+        "acme",
+    )
 
 
 def test_certificates_are_made_once_and_renewed_when_something_asks_for_it(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
+import posixpath
 import typing as t
 
 from ansible_collections.hardshell.xen.plugins.module_utils._engine import names, options
@@ -86,7 +88,12 @@ def engine_report(spec: SetSpec, wanted: Wanted, identity: str) -> dict[str, t.A
         CgroupnsMode="host",
         MaskedPaths=["/proc/kcore"],
     )
+    # As netip.Addr writes addresses, in Docker Engine 29. It cleans working directories too.
+    host["Dns"] = [str(ipaddress.ip_address(address)) for address in host.get("Dns") or []]
     host.setdefault("LogConfig", {"Type": "json-file", "Config": {}})
+    if all(limit["Name"] != "nofile" for limit in host["Ulimits"]):
+        # Its default-ulimits, as distributions set them.
+        host["Ulimits"] = [*host["Ulimits"], {"Name": "nofile", "Soft": 32768, "Hard": 65536}]
     if not host.get("PidsLimit"):
         host["PidsLimit"] = None
     labels = {
@@ -106,6 +113,7 @@ def engine_report(spec: SetSpec, wanted: Wanted, identity: str) -> dict[str, t.A
         "Labels": labels,
         "Image": wanted.spec.image,
         "Entrypoint": entrypoint,
+        "WorkingDir": posixpath.normpath(body["WorkingDir"]).replace("//", "/"),
         "Hostname": body.get("Hostname") or identity[:12],
     }
     attached = {

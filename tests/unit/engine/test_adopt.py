@@ -101,7 +101,7 @@ def test_what_differs_besides_is_said() -> None:
     spec = spec_of({"web": {**PLAIN, "memory": "64MiB"}}, adopt=True)
     observed = as_seen(spec, foreign({"web": PLAIN}))
     change = plan(spec, observed, wanted_of(spec)).changes[-1]
-    assert change.reason == "web is not ours: adopted; memory differs"
+    assert change.reason == "web is not ours: adopted; memory, ulimits differ"
     assert (change.before or {})["memory"] == 0
 
 

@@ -45,7 +45,7 @@ def kinds(definition: dict[str, t.Any]) -> list[tuple[str, str]]:
         ({"uts_mode": "host"}, [("low", "host-uts")]),
         ({"volumes": ["/run/docker.sock:/s"], "engine_socket": True}, [("high", "engine-socket")]),
         *(
-            ({"volumes": [f"{folder}:/host:ro"]}, [("high", "engine-socket")])
+            ({"volumes": [f"{folder}:/host:ro"], "engine_socket": True}, [("high", "engine-socket")])
             for folder in ("/", "/run", "/var/run", "/var")
         ),
         ({"volumes": ["/var/lib:/x"]}, [("low", "root-writes-to-vm")]),

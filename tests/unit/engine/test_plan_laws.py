@@ -35,7 +35,9 @@ member_options = st.fixed_dictionaries(
         "pids_limit": st.sampled_from([10, 20]),
         "restart": st.sampled_from(["no", "always", "on-failure:3"]),
         "volumes": st.sampled_from([["data:/data"], ["data:/data:ro", "/srv:/srv"], ["other:/x"]]),
-        "working_dir": st.sampled_from(["/", "/tmp/"]),
+        "working_dir": st.sampled_from(["/", "/tmp/", "//tmp//x"]),
+        "dns": st.sampled_from([["10.0.0.2"], ["FE80::1", "10.0.0.2"]]),
+        "ulimits": st.sampled_from([{"nofile": 1024}, {"nproc": 100}]),
         "user": st.sampled_from(["1000"]),
         "healthcheck": st.sampled_from(
             [{"test": "true"}, {"test": "none"}, {"test": ["CMD", "x"], "interval": "2s", "start_interval": "1s"}]
@@ -75,7 +77,7 @@ def definitions(draw: st.DrawFn) -> dict[str, t.Any]:
                 options["pid_mode"] = f"service:{providers[0]}"
             elif shared:
                 options["links"] = [providers[0]]
-                for option in ("hostname", "mac_address"):
+                for option in ("hostname", "mac_address", "dns"):
                     options.pop(option, None)
                 options["network_mode"] = f"service:{providers[0]}"
             elif draw(st.booleans()):

@@ -46,6 +46,15 @@ BOX = {"image": "box:1"}
         ),
         ({"web": {**BOX, "environment": {"DEBUG": True}}}, "containers.web.environment.DEBUG", "quote true"),
         ({"web": {**BOX, "volumes": ["/var/run/docker.sock:/s"]}}, "containers.web.volumes[0]", "owns the VM"),
+        *(
+            (
+                {"web": {**BOX, "volumes": [f"{folder}:/host:ro"]}},
+                "containers.web.volumes[0]",
+                f"socket is below {folder}, and",
+            )
+            for folder in ("/", "/run", "/var", "/var/run", "/run/containerd", "/run/user/1000", "/run/podman")
+        ),
+        ({"web": {**BOX, "dns": ["resolver"]}}, "containers.web.dns[0]", "write an IPv4 address"),
         ({"web": {**BOX, "volumes": ["a:/x", "b:/x"]}}, "containers.web.volumes", "two volumes"),
         ({"web": {**BOX, "restart": "sometimes"}}, "containers.web.restart", "unless-stopped"),
         ({"web": {**BOX, "healthcheck": {"tets": "x"}}}, "containers.web.healthcheck.tets", "did you mean 'test'?"),
