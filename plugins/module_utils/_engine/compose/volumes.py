@@ -14,7 +14,7 @@ import typing as t
 from ..._errors import OptionError
 from .. import parsers
 from ..files import permissions
-from ..mounts import ENGINE_SOCKETS, VOLUME_NAME, container_path, parse_mount
+from ..mounts import VOLUME_NAME, container_path, parse_mount
 from ..named_volumes import parse_volumes as parse_named
 from ..quantities import parse_size
 from .beside import Beside, volume_modes
@@ -61,11 +61,11 @@ def volumes(
             found.volumes.append(":".join([volume, target, ",".join(volume_modes(modes))]))
             continue
         source = given or _unnamed(option, service, target, taken)
-        if source in ENGINE_SOCKETS and not socket_allowed:
-            expected = "whoever holds the engine's socket owns the VM; take it out, or name the service in compose_engine_socket"
-            raise OptionError(option, source, expected)
         text = ":".join([source, target, *([",".join(modes)] if modes else [])])
         mount = parse_mount(option, text)
+        if mount.brings_engine_socket and not socket_allowed:
+            expected = "whoever holds the engine's socket, which this brings, owns the VM; take it out, or name the service in compose_engine_socket"
+            raise OptionError(option, source, expected)
         if mount.is_volume and source not in declared and given:
             raise OptionError(option, source, "declare it under volumes at the top of the file")
         found.volumes.append(text)

@@ -536,6 +536,7 @@ def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
         ({"volumes": ["unknown:/x"]}, r"volumes\[0\]: 'unknown' .*declare it under volumes"),
         ({"volumes": ["data:/x:what"]}, r"volumes\[0\]: .*'what' is no mode"),
         ({"volumes": ["/var/run/docker.sock:/var/run/docker.sock"]}, r"volumes\[0\]: .*owns the VM"),
+        ({"volumes": ["/run:/host/run:ro"]}, r"volumes\[0\]: .*owns the VM.*compose_engine_socket"),
         ({"volumes": [{"type": "npipe", "source": "x", "target": "/x"}]}, r"volumes\[0\]\.type: 'npipe'"),
         ({"volumes": [{"type": "bind", "source": "data", "target": "/x"}]}, r"volumes\[0\]\.source: .*absolute path"),
         ({"volumes": [{"type": "tmpfs", "target": "x"}]}, r"volumes\[0\]\.target: 'x'"),
