@@ -210,6 +210,12 @@ options:
             labelled C(config-2) then, which their images for OpenStack read.
           - Never shown; what is shown is a SHA-256 sum. Changed content for a VM that has booted needs O(allow_power_cycle).
         type: str
+      vendor_data:
+        description:
+          - cloud-init vendor-data, as text, or as a mapping that becomes a C(#cloud-config) document. It is what who runs the pool gives to every guest;
+            where O(config_drive.user_data) says the same, that counts. Not for Ignition, which knows none.
+          - The key of O(ssh_host_key) travels beside it and wins over keys in it. Never shown, as O(config_drive.user_data).
+        type: str
       meta_data:
         description:
           - More meta-data beside C(instance-id) and C(local-hostname), which is O(host) if not given here.
@@ -581,6 +587,7 @@ DEFINITION = ModuleDefinition(
             "type": "dict",
             "options": {
                 "user_data": {"type": "str", "no_log": True},
+                "vendor_data": {"type": "str", "no_log": True},
                 "meta_data": {"type": "dict"},
                 "network_config": {"type": "dict"},
                 "sr": {"type": "str"},

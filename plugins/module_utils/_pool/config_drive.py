@@ -19,6 +19,7 @@ from .ssh_host_key import SshHostKey
 
 LABEL = "cidata"
 NIC_REFERENCE = "nic:"
+CLOUD_CONFIG = "#cloud-config\n"
 
 
 def config_drive_image(
@@ -40,10 +41,8 @@ def config_drive_image(
         "openstack/latest/user_data": user_data,
         "openstack/latest/meta_data.json": _as_yaml({"uuid": instance, "hostname": meta_data["local-hostname"]}),
     }
-    if key is not None and config is None:
-        vendor_data = "#cloud-config\n" + _as_yaml(
-            {"ssh_keys": {"ed25519_private": key.private, "ed25519_public": key.public}}
-        )
+    vendor_data = _vendor_data(drive.vendor_data, key) if config is None else ""
+    if vendor_data:
         files["vendor-data"] = vendor_data
         files["openstack/latest/vendor_data.json"] = _as_yaml({"cloud-init": vendor_data})
     if drive.network_config:
@@ -51,6 +50,17 @@ def config_drive_image(
     return iso9660(
         LABEL if config is None else ignition.LABEL, {path: content.encode() for path, content in files.items()}
     )
+
+
+def _vendor_data(given: str, key: SshHostKey | None) -> str:
+    """What the user gave, and the host key after it: of the parts of an archive that set the same key, the last counts (handlers/cloud_config.py)."""
+    if key is None:
+        return given
+    keys: dict[str, t.Any] = {"ssh_keys": {"ed25519_private": key.private, "ed25519_public": key.public}}
+    if not given:
+        return CLOUD_CONFIG + _as_yaml(keys)
+    last = CLOUD_CONFIG + _as_yaml({**keys, "merge_how": "dict(replace)+list()+str()"})
+    return "#cloud-config-archive\n" + _as_yaml([{"content": given}, {"content": last}])
 
 
 def with_macs(value: t.Any, macs: t.Mapping[str, str]) -> t.Any:

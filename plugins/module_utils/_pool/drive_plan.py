@@ -12,11 +12,12 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from .._plan import Change
+from .config_drive import with_macs
 from .disks import can_plug, free_position, refuse_full
 from .drive_spec import DriveSpec
 from .pool_facts import Pool, StorageRepository
 from .sizes import VDI_STEP
-from .vm_facts import KEY_TO_BE_MADE, Disk, Drive, Vm
+from .vm_facts import KEY_TO_BE_MADE, Disk, Drive, Nic, Vm
 from .vm_spec import VmSpec
 
 NAME = "config drive"
@@ -50,10 +51,12 @@ class DrivePlan:
     warnings: tuple[str, ...] = ()
 
 
-def plan_drive(spec: VmSpec, vm: Vm, disks: t.Sequence[Disk], pool: Pool, *, will_halt: bool) -> DrivePlan:
-    """What makes the config drive what the spec asks for.
+def plan_drive(
+    spec: VmSpec, vm: Vm, disks: t.Sequence[Disk], nics: t.Sequence[Nic], pool: Pool, *, will_halt: bool
+) -> DrivePlan:
+    """What makes the config drive what the spec asks for. Raises ``OptionError`` for an interface in it that the VM will not have.
 
-    ``disks`` are the VM's disks as they will be; ``will_halt``: the plan halts the VM for something else.
+    ``disks`` and ``nics`` are the VM's as they will be; ``will_halt``: the plan halts the VM for something else.
     """
     unchanged = DrivePlan((), vm.drive, vm.ssh_host_key)
     if spec.drive is None:
@@ -64,6 +67,7 @@ def plan_drive(spec: VmSpec, vm: Vm, disks: t.Sequence[Disk], pool: Pool, *, wil
     has_key = vm.ssh_host_key is not None or not spec.ssh_host_key
     if vm.drive.checksum == checksum and has_key:
         return unchanged
+    with_macs(spec.drive.network_config or {}, {nic.name or f"nic{nic.device}": "" for nic in nics})
     repository = pool.storage_repository("config_drive.sr" if spec.drive.sr else "sr", spec.drive.sr or spec.sr)
     refuse_full(pool, {repository.ref: VDI_STEP})
     new = NewDrive(spec.drive, repository, free_position(vm, disks), spec.ssh_host_key, vm.drive.disk)

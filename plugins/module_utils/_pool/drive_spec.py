@@ -26,10 +26,12 @@ class DriveSpec:
     meta_data: t.Mapping[str, t.Any] | None = None
     network_config: t.Mapping[str, t.Any] | None = None
     sr: str | None = None
+    vendor_data: str = ""
 
     def sha256(self) -> str:
         """The sum of what the user gave: it tells whether the content changed without showing it."""
         content = [self.user_data, self.meta_data or {}, self.network_config or {}]
+        content += [self.vendor_data] if self.vendor_data else []
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -40,7 +42,10 @@ def drive_spec(value: t.Mapping[str, t.Any] | None) -> DriveSpec | None:
     wanted = value["state"] == "present"
     if wanted and value["user_data"] is None:
         raise OptionError("config_drive.user_data", None, "a config drive needs user_data; it may be '#cloud-config'")
-    if read_ignition(value["user_data"] or "") is not None and value["network_config"]:
+    ignition = read_ignition(value["user_data"] or "") is not None
+    if ignition and value["vendor_data"]:
+        raise OptionError("config_drive.vendor_data", "(given)", "Ignition reads none; merge it into user_data")
+    if ignition and value["network_config"]:
         raise OptionError(
             "config_drive.network_config",
             "(given)",
@@ -52,4 +57,5 @@ def drive_spec(value: t.Mapping[str, t.Any] | None) -> DriveSpec | None:
         meta_data=value["meta_data"],
         network_config=value["network_config"],
         sr=value["sr"] or None,
+        vendor_data=value["vendor_data"] or "",
     )

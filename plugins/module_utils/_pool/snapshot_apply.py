@@ -58,7 +58,8 @@ class SnapshotPerformer:
         elif snapshot.memory:
             ref = self._run("VM.checkpoint", self._vm, self._spec.making_name, asked=f"take the checkpoint {name!r}")
         else:
-            ref = self._run("VM.snapshot", self._vm, self._spec.making_name, [], asked=f"take the snapshot {name!r}")
+            # Without its third parameter, ignore_vdis, which older pools do not know.
+            ref = self._run("VM.snapshot", self._vm, self._spec.making_name, asked=f"take the snapshot {name!r}")
         self._call("VM.remove_from_other_config", ref, marks.SNAPSHOT)
         self._call("VM.add_to_other_config", ref, marks.SNAPSHOT, name)
         self._call("VM.set_name_description", ref, snapshot.description)

@@ -49,7 +49,7 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
         *nics.halt_for,
     ]
     halts_anyway = spec.state == "halted" or (spec.state == "restarted" and bool(halt_for))
-    drive = plan_drive(spec, vm, disks.disks, observed.pool, will_halt=halts_anyway or bool(halt_for))
+    drive = plan_drive(spec, vm, disks.disks, nics.nics, observed.pool, will_halt=halts_anyway or bool(halt_for))
     halt_for += drive.halt_for
     must_halt = vm.power_state != "halted" and bool(halt_for)
     if must_halt and not (spec.allow_power_cycle or spec.state in ("halted", "restarted")):

@@ -170,3 +170,17 @@ def test_a_shutdown_that_takes_longer_than_it_may(controller_pool: Pool) -> None
     assert "force: true" in message
     assert pool.record("VM", "web")["power_state"] == "Running"
     assert pool.ok("vm", **halt, force=True)["vm"]["power_state"] == "halted"
+
+
+def test_an_interface_that_the_vm_will_not_have_is_seen_before_it_is_made(controller_pool: Pool) -> None:
+    network = {"version": 2, "ethernets": {"a": {"match": {"macaddress": "nic:frnt"}, "dhcp4": True}}}
+    message = controller_pool.refused(
+        "vm",
+        name="web",
+        tenant="acme",
+        template="Debian Bookworm 12",
+        networks=[{"name": "front", "network": "Pool-wide network associated with eth0"}],
+        config_drive={"user_data": "#cloud-config", "network_config": network},
+    )
+    assert message.startswith("config_drive.network_config")
+    assert "front" in message

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import shutil
 import subprocess
@@ -136,8 +137,38 @@ def test_a_guest_of_ignition_finds_its_configuration_and_its_host_key(tmp_path: 
 
 
 def test_a_configuration_that_ignition_would_not_take_is_refused() -> None:
-    given = {"state": "present", "meta_data": None, "network_config": None, "sr": None}
+    given = {"state": "present", "vendor_data": None, "meta_data": None, "network_config": None, "sr": None}
     with pytest.raises(OptionError, match="specification 3"):
         drive_spec({**given, "user_data": '{"ignition": {"version": "2.3.0"}}'})
     with pytest.raises(OptionError, match="network_config"):
         drive_spec({**given, "user_data": '{"ignition": {"version": "3.3.0"}}', "network_config": {"version": 2}})
+
+
+def test_vendor_data_travels_beside_the_host_key_and_the_key_comes_last(tmp_path: Path) -> None:
+    key = new_ssh_host_key()
+    given = "#cloud-config\npackages: [htop]\n"
+    drive = DriveSpec(True, "#cloud-config\n{}\n", vendor_data=given)
+    alone = config_drive_image(drive, vm_uuid="1", hostname="h", macs={}, key=None)
+    listed(alone, tmp_path)
+    assert content("vendor-data", tmp_path).decode() == given
+    assert json.loads(content("openstack/latest/vendor_data.json", tmp_path)) == {"cloud-init": given}
+
+    both = config_drive_image(drive, vm_uuid="1", hostname="h", macs={}, key=key)
+    listed(both, tmp_path)
+    head, _, archive = content("vendor-data", tmp_path).decode().partition("\n")
+    assert head == "#cloud-config-archive"
+    first, last = (part["content"] for part in json.loads(archive))
+    assert first == given
+    assert json.loads(last.partition("\n")[2])["ssh_keys"]["ed25519_public"] == key.public
+
+
+def test_vendor_data_is_content_too_and_what_has_none_keeps_its_sum() -> None:
+    plain = DriveSpec(True, "x")
+    assert plain.sha256() == hashlib.sha256(json.dumps(["x", {}, {}], sort_keys=True).encode()).hexdigest()
+    assert DriveSpec(True, "x", vendor_data="a").sha256() != plain.sha256()
+
+
+def test_ignition_has_no_vendor_data() -> None:
+    value = {"user_data": '{"ignition": {"version": "3.3.0"}}', "vendor_data": "#cloud-config", "state": "present"}
+    with pytest.raises(OptionError, match=r"config_drive\.vendor_data"):
+        drive_spec({**dict.fromkeys(["meta_data", "network_config", "sr"]), **value})

@@ -138,7 +138,14 @@ VM: dict[str, t.Any] = {
 DISK = {**dict.fromkeys(disk_arguments()), "name": "data", "size": "1GiB", "state": "present"}
 NIC = {**dict.fromkeys(nic_arguments()), "network": "lan"}
 LOCKED = {**NIC, "locking_mode": "locked", "ipv4_allowed": ["192.0.2.1"]}
-DRIVE = {"user_data": "x", "meta_data": None, "network_config": None, "sr": None, "state": "present"}
+DRIVE = {
+    "user_data": "x",
+    "vendor_data": None,
+    "meta_data": None,
+    "network_config": None,
+    "sr": None,
+    "state": "present",
+}
 
 
 WAIT = {"address": "true", "nic": None, "guest_agent": False, "ssh": False, "ssh_port": 22, "timeout": 5}

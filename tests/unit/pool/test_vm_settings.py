@@ -16,7 +16,7 @@ from ansible_collections.hardshell.xen.plugins.module_utils._pool.sizes import G
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_boot import Boot
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_changes import ChangedVm
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_cpu import Cpu
-from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_facts import Disk, Observed, Vm
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_facts import Cd, Disk, Existing, Observed, Vm
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_keys import Keys
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_memory import Memory
 from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_placement import Link, Placement
@@ -305,6 +305,7 @@ def test_a_migration_shows_in_the_diff() -> None:
         (RUNNING, "xen9", "did you mean"),
         (in_state("paused"), "xen1", "state: running"),
         (Vm(**{**vars(RUNNING), "disks": (Disk("data", GIB, "local"),)}), "xen1", "'data' on 'local'"),
+        (Vm(**{**vars(RUNNING), "cd": Cd(3, Existing("a.iso", "u", Disk(None, GIB, "local")))}), "xen1", "iso: ''"),
         (with_settings(RUNNING, keys=Keys(blocked={"pool_migrate": "pinned"})), "xen1", "pinned"),
     ],
 )
