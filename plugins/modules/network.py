@@ -80,6 +80,13 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  planned_removals:
+    description:
+      - Names of VMs that an earlier task of the same run removes, as M(hardshell.xen.vm) does.
+      - In check mode that task removed none, so there a network with no others on it can be removed. Otherwise this changes nothing.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: hardshell.xen.vm
 """
@@ -162,6 +169,7 @@ DEFINITION = ModuleDefinition(
         "tags": {"type": "list", "elements": "str"},
         "adopt": {"type": "bool", "default": False},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "planned_removals": {"type": "list", "elements": "str", "default": []},
     },
     run=run,
 )

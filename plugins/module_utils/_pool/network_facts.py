@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .._errors import OptionError
 from . import marks
@@ -35,6 +35,7 @@ class NetworkSpec:
     purpose: tuple[str, ...] | None = None
     tags: tuple[str, ...] = ()
     adopt: bool = False
+    planned_removals: tuple[str, ...] = ()
 
     def known(self, network: TenantNetwork) -> bool:
         """Whether a network carries our marks."""
@@ -93,6 +94,11 @@ class TenantNetwork:
     users: tuple[str, ...] | None = None
     plugged: bool = False
 
+    def without_vms(self, names: t.Collection[str]) -> TenantNetwork:
+        """The network without the interfaces of these VMs, where no others are on it."""
+        gone = self.users is not None and set(self.users) <= set(names)
+        return replace(self, interfaces=0, users=(), plugged=False) if gone else self
+
     @property
     def vlan(self) -> int | None:
         return self.vlans[0].tag if self.vlans else None
@@ -134,6 +140,10 @@ class ObservedNetworks:
     taken: t.Mapping[tuple[str, int], TenantNetwork] = field(default_factory=dict)
     purposes: t.Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def without_vms(self, names: t.Collection[str]) -> ObservedNetworks:
+        """The same, as it is when these VMs are removed."""
+        return replace(self, ours=self.ours.without_vms(names) if self.ours else None)
+
 
 def network_spec(parameters: t.Mapping[str, t.Any]) -> NetworkSpec:
     """The spec out of the module's parameters. Raises ``OptionError`` for the first that cannot be used."""
@@ -163,6 +173,7 @@ def network_spec(parameters: t.Mapping[str, t.Any]) -> NetworkSpec:
         purpose=_purpose(parameters["purpose"]),
         tags=_tags(parameters["tags"] or []),
         adopt=parameters["adopt"],
+        planned_removals=tuple(parameters["planned_removals"]),
     )
 
 

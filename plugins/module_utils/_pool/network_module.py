@@ -23,11 +23,12 @@ from .session import Session
 def run(parameters: dict[str, t.Any], context: Context) -> dict[str, t.Any]:
     """Bring one network to what is asked for."""
     spec = network_spec(parameters)
+    removed = spec.planned_removals if context.check_mode else ()
     with Session(connection_options(parameters), context.warn) as session:
         return converge(
             context,
             "network",
-            observe=lambda: observe_networks(session, spec),
+            observe=lambda: observe_networks(session, spec).without_vms(removed),
             plan=lambda observed: plan_network(spec, observed),
             performer=lambda observed: NetworkPerformer(session, spec.marks(), observed, context.progress),
             facts=lambda observed: observed.ours.facts() if observed.ours else None,

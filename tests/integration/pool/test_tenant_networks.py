@@ -45,13 +45,13 @@ PLAY = [
 ]
 
 
-def play(folder: Path, *arguments: str) -> tuple[dict[str, int], list[t.Any]]:
+def play(folder: Path, *arguments: str, book: str = "play.yml") -> tuple[dict[str, int], list[t.Any]]:
     """How many tasks changed something for each host, and what they changed."""
     command = [
         str(Path(sys.executable).parent / "ansible-playbook"),
         "-i",
         str(folder / "hosts.yml"),
-        str(folder / "play.yml"),
+        book,
     ]
     run = subprocess.run([*command, "-vv", *arguments], capture_output=True, text=True, check=False, cwd=folder)
     assert run.returncode == 0, run.stdout + run.stderr
@@ -94,3 +94,28 @@ def test_networks_are_made_once_a_tenant_and_planned_exactly(controller_pool: Po
     assert record["tags"] == ["tenant:acme"]
 
     assert play(tmp_path)[0] == dict.fromkeys(done[0], 0)
+
+
+def test_teardown_removes_networks_with_the_last_vm_of_their_tenant(controller_pool: Pool, tmp_path: Path) -> None:
+    pool = controller_pool
+    tenants = {
+        tenant: {
+            "vars": {"tenant_name": tenant, "tenant_networks": [{"name": f"{tenant}-private"}]},
+            "hosts": {f"{tenant}-{number}": {} for number in range(2)},
+        }
+        for tenant in ("acme", "globex")
+    }
+    hosts = {"all": {"vars": pool.connection()}, **tenants}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(hosts))
+    (tmp_path / "play.yml").write_text(yaml.safe_dump(PLAY))
+    before = set(pool.lab.records("network"))
+    play(tmp_path)
+
+    teardown = "hardshell.xen.teardown"
+    assert play(tmp_path, "--limit", "acme-1", book=teardown)[0] == {"acme-1": 1}
+    assert "acme-private" in {network["name_label"] for network in pool.lab.records("network").values()}
+    announced = play(tmp_path, "--limit", "acme", "--check", book=teardown)[0]
+    assert play(tmp_path, "--limit", "acme", book=teardown)[0] == announced == {"acme-0": 2, "acme-1": 0}
+    left = {ref: network["name_label"] for ref, network in pool.lab.records("network").items() if ref not in before}
+    assert set(left.values()) == {"globex-private"}
+    assert play(tmp_path, "--limit", "acme", book=teardown)[0] == {"acme-0": 0, "acme-1": 0}
