@@ -59,7 +59,7 @@ options:
       - C(links) is a list of members that this one may reach, as C(db) or, under another name for this consumer alone, C(db:database).
         A link gives name resolution and permission to talk, and its provider is started, and healthy, first. Cycles are refused.
       - C(networks), with O(network=declared), is a list of the networks that this member is in, or a mapping of them to lists of further names that it
-        has there, or to C(aliases) and C(mac_address).
+        has there, or to C(aliases), C(mac_address), C(ipv4_address) and C(ipv6_address), for which O(networks) gives that network a subnet.
       - C(network_mode) is V(none) for a member without any network, V(host) for one in the VM's own, which gives a warning and a finding, or C(service:NAME)
         for one that is in the network of another member. The two then have one
         address, reach each other as localhost, and are linked to and published as that other member. C(ipc_mode) and C(pid_mode) take C(service:NAME) too; for
@@ -82,7 +82,7 @@ options:
         and consumers find all of them under the member's name. They cannot publish fixed host ports. What is more than the number is removed as an orphan.
       - C(tmpfs) is a list of paths, each with mount options if need be, as C(/run:size=16m).
       - C(user), C(group_add), C(working_dir), C(hostname), C(domainname), C(labels), C(init), C(stop_signal), C(stop_grace_period),
-        C(extra_hosts) (mapping of name to address), C(dns), C(dns_search) are what they are for C(docker run).
+        C(extra_hosts) (mapping of name to address), C(dns), C(dns_search), C(dns_opt), C(runtime) are what they are for C(docker run).
       - C(healthcheck) is a mapping of C(test) (a list that begins with C(CMD) or C(CMD-SHELL), or a string for the shell, or V(none) to switch the
         image's off), C(interval), C(timeout), C(start_period), C(start_interval)
         (durations such as C(500ms), C(2s), C(1m30s)) and C(retries).
@@ -93,12 +93,16 @@ options:
         C(blkio) is a mapping of C(weight) (10 to 1000), and of C(device_read_bps), C(device_write_bps), C(device_read_iops) and C(device_write_iops), each a
         mapping of devices of the VM to a limit for a second, as C({device_write_bps: {/dev/xvdb: 10MiB}}). A limit that the VM's kernel cannot
         keep fails the task.
-      - C(ipc_mode) is C(private), C(shareable), C(none) or C(host); C(pid_mode), C(uts_mode) and C(userns_mode) can be C(host). Asking for the VM's own
+      - C(ipc_mode) is C(private), C(shareable), C(none) or C(host); C(pid_mode), C(uts_mode) and C(userns_mode) can be C(host),
+        C(cgroupns_mode) is C(private) or C(host). Asking for the VM's own
         gives a warning. Unless told otherwise they are the engine's choice, and the container's own. C(userns_mode) matters on an engine that
         maps users (C(userns-remap)) only.
       - >-
         C(ulimits) is a mapping such as C({nofile: 1024}) or C({nofile: {soft: 1024, hard: 4096}}), C(sysctls) a mapping, C(devices) a list such as
-        C(/dev/fuse:/dev/fuse:rw).
+        C(/dev/fuse:/dev/fuse:rw), C(device_cgroup_rules) a list such as C(c 189:* rmw).
+      - >-
+        C(device_requests) is a list of devices that are asked for by what they can do, as C([{capabilities: [gpu]}]): mappings of C(capabilities), C(count)
+        (C(all) unless told otherwise) or C(device_ids), C(driver) and C(options). The VM needs the device and the runtime's support for it.
       - C(read_only) makes the root file system read-only.
       - C(cap_add), C(cap_drop) change the capabilities. Unless told otherwise a container has CHOWN, DAC_OVERRIDE, FOWNER, KILL, NET_BIND_SERVICE,
         SETGID and SETUID, which is
@@ -257,6 +261,18 @@ options:
         the engine calls the volume. C(external), which is false unless it is written, says that the volume is there already. Such a volume is used, and
         neither made nor removed; a task that names one that is not there is refused.
       - In Compose files it is C(name) and C(external) of a volume.
+    type: dict
+  networks:
+    description:
+      - The networks that are no plain bridges, or not called C(SET_NETWORK) on the engine, by the name under which O(containers) join them. It goes with
+        O(network=declared).
+      - C(external), which is false unless it is written, says that the network is there already. The set joins it under its members' names, and neither makes
+        nor removes it. C(name) is what the engine calls the network.
+      - C(internal) is for a network without a way out, C(enable_ipv6) for one that has addresses of version 6 too, C(driver_opts) a mapping of the bridge
+        driver's options, and C(ipam_config) a list of C(subnet), C(ip_range), C(gateway) and C(aux_addresses).
+      - The engine cannot change the options of a network that is there. So a network with options is called after a digest of them too, and with others the
+        members that are in it are moved to a new one, all or nothing as in any update. One with a C(name) keeps it, and the change of its options is refused,
+        as is by the engine a new network with the subnet of the old one.
     type: dict
   adopt:
     description:
@@ -520,6 +536,7 @@ DEFINITION = ModuleDefinition(
         "remove_volumes": {"type": "bool", "default": False},
         "wait_timeout": {"type": "int", "default": 300},
         "volumes": {"type": "dict"},
+        "networks": {"type": "dict"},
         "adopt": {"type": "bool", "default": False},
         "fate": {"type": "str", "choices": ["shared", "independent"], "default": "independent"},
         "fate_reaction": {"type": "str", "choices": ["restart", "stop", "stop_vm"]},

@@ -89,6 +89,7 @@ class Applier:
 
     def _create_network(self, step: Change) -> None:
         body = {"Name": step.name, "Driver": "bridge", "CheckDuplicate": True, "Labels": self._labels()}
+        body.update(step.payload or {})
         with _already(409):
             self.engine.post("/networks/create", body)
 
@@ -112,8 +113,8 @@ class Applier:
             self.engine.unpack(name, "/", files.archive(wanted.spec.files))
         for network, attachment in wanted.attachments.items():
             if network != wanted.network:
-                endpoint = {"Aliases": sorted(attachment.aliases), "Links": sorted(attachment.links)}
-                self.engine.post(f"/networks/{network}/connect", {"Container": name, "EndpointConfig": endpoint})
+                body = {"Container": name, "EndpointConfig": attachment.endpoint()}
+                self.engine.post(f"/networks/{network}/connect", body)
 
     def _heed(self, wanted: Wanted, answer: JSON | None) -> None:
         """Pass the engine's warnings on. Raises HardshellError for one that says that a limit is not kept."""
@@ -149,7 +150,7 @@ class Applier:
 
     def _join(self, body: JSON, wanted: Wanted, *, known: bool) -> None:
         own = wanted.attachments[wanted.network]
-        endpoint: JSON = {"Aliases": sorted(own.aliases) if known else [], "Links": sorted(own.links)}
+        endpoint = {**own.endpoint(), **({} if known else {"Aliases": []})}
         if wanted.values["mac_address"]:
             # Of the endpoint since API 1.44; before, of the container, for the network that it is made in.
             place = endpoint if self.engine.api >= (1, 44) else body
@@ -200,8 +201,7 @@ class Applier:
         own = wanted.attachments[wanted.network]
         name = self._identity(step)
         self.engine.post(f"/networks/{wanted.network}/disconnect", {"Container": name})
-        endpoint = {"Aliases": sorted(own.aliases), "Links": sorted(own.links)}
-        self.engine.post(f"/networks/{wanted.network}/connect", {"Container": name, "EndpointConfig": endpoint})
+        self.engine.post(f"/networks/{wanted.network}/connect", {"Container": name, "EndpointConfig": own.endpoint()})
         if old.running and wanted.network in old.attachments:
             self.engine.post(f"/networks/{wanted.network}/disconnect", {"Container": old.id, "Force": True})
 
@@ -233,8 +233,7 @@ class Applier:
         work = _work(step)
         assert work.wanted is not None
         attachment = work.wanted.attachments[work.network]
-        endpoint = {"Aliases": sorted(attachment.aliases), "Links": sorted(attachment.links)}
-        body = {"Container": _current(step).id, "EndpointConfig": endpoint}
+        body = {"Container": _current(step).id, "EndpointConfig": attachment.endpoint()}
         self.engine.post(f"/networks/{work.network}/connect", body)
 
     def _disconnect(self, step: Change) -> None:

@@ -25,7 +25,7 @@ from .images import bring, image_facts, list_images, plan_images
 from .listing import announced_listing, listing, read_engine
 from .observe import Observed, observe
 from .plan import Wanted, needed_volumes, plan, settle
-from .refuse import refuse_foreign, refuse_foreign_volumes, refuse_taken_ports, refuse_unknown
+from .refuse import refuse_foreign, refuse_foreign_volumes, refuse_networks, refuse_taken_ports, refuse_unknown
 from .report import predict, report_container, report_set
 from .rollback import bring_back
 from .spec import SetSpec
@@ -41,6 +41,7 @@ def converge(engine: Engine, spec: SetSpec, context: Context) -> JSON:
     observed = observe_set(engine, spec, volumes=spec.remove_volumes)
     refuse_unknown(spec, engine.api)
     refuse_foreign(spec, observed)
+    refuse_networks(spec, observed)
     refuse_taken_ports(spec, observed)
     images = plan_images(engine, spec, observed)
     if images and not context.check_mode:

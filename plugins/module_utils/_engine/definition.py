@@ -19,6 +19,8 @@ from .._errors import OptionError
 from . import names, options, show
 from .adopt import as_label, as_member
 from .capabilities import BASE_CAPABILITIES
+from .declared_networks import DIGEST
+from .device_requests import ALL
 from .links import ALIAS, NAME, parse_link
 from .mounts import VOLUME_NAME
 from .namespaces import WITHOUT_OWN_NETWORK, by_member, shared
@@ -31,6 +33,7 @@ JSON = dict[str, t.Any]
 _ENGINE_DEFAULTS: t.Mapping[str, t.Any] = {
     "shm_size": 64 << 20,
     "ipc_mode": "private",
+    "runtime": "runc",
     "log": {"driver": "json-file", "options": {}},
 }
 # Networks of the engine itself, in which nobody has a name.
@@ -113,6 +116,9 @@ def _member(container: Container, image: JSON, lost: list[str]) -> JSON:
 
 
 def _is_default(name: str, values: t.Mapping[str, t.Any]) -> bool:
+    if name == "cgroupns_mode":
+        # Private or the VM's, by the version of the VM's control groups.
+        return True
     return name == "memory_swap" and values["memory_swap"] in (0, -1, 2 * values["memory"])
 
 
@@ -168,6 +174,10 @@ def _healthcheck(name: str, value: t.Any, _default: t.Any) -> JSON:
     }
 
 
+def _device_requests(name: str, value: t.Iterable[JSON], _default: t.Any) -> JSON:
+    return {name: [{key: "all" if item == ALL else item for key, item in own.items() if item} for own in value]}
+
+
 _WRITERS: t.Mapping[str, t.Callable[[str, t.Any, t.Any], JSON]] = {
     "environment": _beside_the_image,
     "labels": _beside_the_image,
@@ -175,6 +185,7 @@ _WRITERS: t.Mapping[str, t.Callable[[str, t.Any, t.Any], JSON]] = {
     "security_opt": _security,
     "ports": _ports,
     "healthcheck": _healthcheck,
+    "device_requests": _device_requests,
     "cpus": lambda name, value, _default: {name: value / 10**9},
     "tmpfs": lambda name, value, _default: {name: [f"{p}:{flags}" if flags else p for p, flags in value.items()]},
     "ulimits": lambda name, value, _default: {name: {n: {"soft": soft, "hard": hard} for n, soft, hard in value}},
@@ -234,7 +245,12 @@ def _network(
         places[name] = {}
         for network, place in given.items():
             aliases = sorted(place.aliases - {name, container.name, container.member, container.known_as})
-            places[name][network.removeprefix(f"{set_name}_")] = [alias for alias in aliases if ALIAS.fullmatch(alias)]
+            plain = network.removeprefix(f"{set_name}_")
+            with_options = DIGEST.fullmatch(plain) if plain != network else None
+            if with_options:
+                plain = with_options["name"]
+                left_out.append(f"{name}: the options of its network {plain}")
+            places[name][plain] = [alias for alias in aliases if ALIAS.fullmatch(alias)]
             left_out += [f"{name}: its alias {alias}" for alias in aliases if not ALIAS.fullmatch(alias)]
         if (
             not container.member

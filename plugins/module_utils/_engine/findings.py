@@ -109,6 +109,14 @@ def _of_member(values: Values) -> t.Iterator[Told]:
                 f"it can read and write {device} of the VM past all permissions",
                 "mount a volume instead",
             )
+    for rule in values["device_cgroup_rules"]:
+        if rule[0] in "ab" and "MKNOD" in values["capabilities"] and not values["privileged"]:
+            yield (
+                "host-disk",
+                "high",
+                f"with MKNOD and the rule {rule!r} it can reach the VM's disks past all permissions",
+                "name the device file under devices instead",
+            )
     for port in values["ports"]:
         yield from _of_port(port)
 

@@ -29,6 +29,9 @@ REACTIONS = {"restart": "restart", "stop": "stop", "stop_vm": "stop-vm"}
 # A set whose members fail one by one carries no label.
 INDEPENDENT = ""
 
+# Hexadecimal digits of the digest in the name of a network with options.
+DIGEST_LENGTH = 8
+
 STAGED = ".new"
 RETIRED = ".old"
 
@@ -47,9 +50,9 @@ def flat_network(set_name: str) -> str:
     return set_name
 
 
-def declared_network(set_name: str, network: str) -> str:
-    """A network that members name themselves."""
-    return f"{set_name}_{network}"
+def declared_network(set_name: str, network: str, digest: str = "") -> str:
+    """A network that members name themselves. ``digest`` is of its options, where it is no plain bridge."""
+    return f"{set_name}_{network}" + (f".{digest}" if digest else "")
 
 
 def volume_name(set_name: str, volume: str) -> str:

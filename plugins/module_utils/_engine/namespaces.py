@@ -26,7 +26,17 @@ NO_NETWORK = "none"
 VM_NETWORK = "host"
 WITHOUT_OWN_NETWORK = (NO_NETWORK, VM_NETWORK)
 # What belongs to a network namespace: the engine refuses it beside the namespace of another container, or passes over it.
-_OF_THE_NETWORK = ("networks", "ports", "hostname", "domainname", "dns", "dns_search", "extra_hosts", "mac_address")
+_OF_THE_NETWORK = (
+    "networks",
+    "ports",
+    "hostname",
+    "domainname",
+    "dns",
+    "dns_opt",
+    "dns_search",
+    "extra_hosts",
+    "mac_address",
+)
 _OPTIONS = ("network_mode", "ipc_mode", "pid_mode")
 
 

@@ -32,10 +32,18 @@ COMPOSE = "com.docker.compose"
 
 @dataclass(frozen=True)
 class Attachment:
-    """A container's place in a network: its names there, and the names it knows others by (``provider:alias``)."""
+    """A container's place in a network: its names there, the names it knows others by (``provider:alias``), and addresses that are not the engine's choice."""
 
     aliases: frozenset[str] = frozenset()
     links: frozenset[str] = frozenset()
+    fixed: frozenset[str] = frozenset()
+
+    def endpoint(self) -> JSON:
+        """The engine's configuration of it, for making or connecting a container."""
+        found: JSON = {"Aliases": sorted(self.aliases), "Links": sorted(self.links)}
+        if self.fixed:
+            found["IPAMConfig"] = {f"IPv{6 if ':' in one else 4}Address": one for one in sorted(self.fixed)}
+        return found
 
 
 @dataclass(frozen=True)
@@ -121,12 +129,13 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Network:
-    """A network of the engine."""
+    """A network of the engine. ``report`` is what the engine says of it."""
 
     name: str
     id: str
     set: str
     tenant: str
+    report: JSON = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -216,7 +225,7 @@ def inspect_container(engine: Engine, identity: str) -> Container | None:
 
 def read_network(item: JSON) -> Network:
     labels = item.get("Labels") or {}
-    return Network(item["Name"], item["Id"], labels.get(names.SET, ""), labels.get(names.TENANT, ""))
+    return Network(item["Name"], item["Id"], labels.get(names.SET, ""), labels.get(names.TENANT, ""), item)
 
 
 def read_neighbour(item: JSON) -> Neighbour:
@@ -299,7 +308,9 @@ def _image_config(label: str | None) -> JSON | None:
 def read_attachment(endpoint: JSON, container_id: str) -> Attachment:
     """Up to API 1.44 the engine adds the container's short id to its aliases."""
     aliases = {alias for alias in endpoint.get("Aliases") or [] if alias != container_id[:12]}
-    return Attachment(frozenset(aliases), frozenset(endpoint.get("Links") or []))
+    asked = endpoint.get("IPAMConfig") or {}
+    fixed = {asked[key] for key in ("IPv4Address", "IPv6Address") if asked.get(key)}
+    return Attachment(frozenset(aliases), frozenset(endpoint.get("Links") or []), frozenset(fixed))
 
 
 def _published(inspect: JSON) -> tuple[str, ...]:

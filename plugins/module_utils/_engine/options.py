@@ -18,7 +18,7 @@ import json
 import typing as t
 from dataclasses import dataclass
 
-from . import namespaces, parsers, reported, requested
+from . import device_requests, namespaces, parsers, reported, requested
 from .capabilities import effective_capabilities
 
 JSON = dict[str, t.Any]
@@ -199,11 +199,16 @@ OPTIONS: tuple[Option, ...] = (
         "sysctls", lambda inspect: inspect["HostConfig"].get("Sysctls") or {}, _host("Sysctls"), parsers.sysctls, {}
     ),
     Option("devices", reported.devices, requested.devices, parsers.devices, ()),
+    _plain("device_cgroup_rules", "DeviceCgroupRules", parsers.device_rules, ()),
+    Option("device_requests", device_requests.read, device_requests.send, device_requests.parse_requests, ()),
     Option("blkio", reported.blkio, requested.blkio, parsers.blkio, {}),
     _plain("ipc_mode", "IpcMode", namespaces.mode("private", "shareable", "none", "host"), ENGINE_DEFAULT),
     _plain("pid_mode", "PidMode", namespaces.mode("host"), ""),
     _plain("uts_mode", "UTSMode", parsers.one_of("host"), ""),
     _plain("userns_mode", "UsernsMode", parsers.one_of("host"), ""),
+    # HostConfig.CgroupnsMode: API 1.41.
+    _plain("cgroupns_mode", "CgroupnsMode", parsers.one_of("private", "host"), ENGINE_DEFAULT),
+    Option("runtime", reported.runtime, _host("Runtime"), parsers.runtime, ENGINE_DEFAULT),
     _plain("read_only", "ReadonlyRootfs", parsers.boolean, False),
     _plain("privileged", "Privileged", parsers.boolean, False),
     Option("capabilities", reported.capabilities, requested.capabilities, default=effective_capabilities((), ())),
@@ -214,6 +219,7 @@ OPTIONS: tuple[Option, ...] = (
     _sorted("extra_hosts", "ExtraHosts", parsers.extra_hosts),
     Option("dns", reported.dns, _host("Dns"), parsers.addresses, ()),
     _plain("dns_search", "DnsSearch", parsers.texts, ()),
+    _plain("dns_opt", "DnsOptions", parsers.texts, ()),
     # HostConfig.Annotations: API 1.43, Docker Engine 24.
     Option(
         "annotations",

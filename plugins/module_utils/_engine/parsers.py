@@ -26,6 +26,9 @@ Parser = t.Callable[[str, t.Any], t.Any]
 
 _CAPABILITY = re.compile(r"[A-Z][A-Z0-9_]*")
 _MAC_ADDRESS = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
+_DEVICE_RULE = re.compile(r"[abc] (\d+|\*):(\d+|\*) [rwm]{1,3}")
+# The names that an engine has for the one that comes with it.
+PLAIN_RUNTIMES = ("", "runc", "io.containerd.runc.v2")
 _SIGNAL = re.compile(r"SIG[A-Z][A-Z0-9+-]*")
 _HEALTH_KEYS = ("test", "interval", "timeout", "retries", "start_period", "start_interval")
 
@@ -279,6 +282,20 @@ def devices(option: str, value: t.Any) -> tuple[tuple[str, str, str], ...]:
             raise OptionError(f"{option}[{index}]", item, "write a device such as /dev/fuse or /dev/fuse:/dev/fuse:rw")
         found.append((outer, inner, access))
     return tuple(sorted(found))
+
+
+def device_rules(option: str, value: t.Any) -> tuple[str, ...]:
+    """Rules of the kernel's devices cgroup, in their order: a kind (all, block, character), numbers, access."""
+    for index, item in enumerate(texts(option, value)):
+        if not _DEVICE_RULE.fullmatch(item):
+            raise OptionError(f"{option}[{index}]", item, "write a rule such as c 189:* rmw")
+    return texts(option, value)
+
+
+def runtime(option: str, value: t.Any) -> str:
+    """The engine knows the one that comes with it under several names; here it is runc."""
+    found = text(option, value)
+    return "runc" if found in PLAIN_RUNTIMES else found
 
 
 def blkio(option: str, value: t.Any) -> dict[str, t.Any]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from .._errors import HardshellError
 from .._plan import Change, Plan
 from . import names, options, show
+from .declared_networks import shown
 from .leftovers import clean_up
 from .links import Link, start_order
 from .mounts import Mount
@@ -130,8 +131,10 @@ def _declared_attachments(spec: SetSpec, member: MemberSpec) -> dict[str, Attach
         if shared:
             private[shared[0]].add(str(link))
     return {
-        names.declared_network(spec.name, network): Attachment(
-            frozenset({member.known_as, *aliases}), frozenset(private[network])
+        spec.network_name(network): Attachment(
+            frozenset({member.known_as, *aliases}),
+            frozenset(private[network]),
+            member.addresses.get(network, frozenset()),
         )
         for network, aliases in member.networks.items()
     }
@@ -165,8 +168,16 @@ def plan(spec: SetSpec, observed: Observed, wanted: t.Mapping[str, Wanted]) -> P
 
 def _missing_networks(spec: SetSpec, observed: Observed) -> list[Change]:
     needed = spec.networks() if spec.present else ()
+    settings = {network.name: network.settings for network in spec.declared.values()}
     return [
-        Change(f"network:{name}", "create", "network", name, after={"driver": "bridge"})
+        Change(
+            f"network:{name}",
+            "create",
+            "network",
+            name,
+            after=shown(settings.get(name, {})),
+            payload=settings.get(name),
+        )
         for name in needed
         if name not in observed.networks
     ]
@@ -192,7 +203,7 @@ def _member_changes(
     )
     needs = tuple(dict.fromkeys(needs))
     if current is None:
-        shown = {
+        told = {
             "image": wanted.spec.image,
             **show.values(wanted.values),
             **({"links": list(wanted.links)} if wanted.links else {}),
@@ -203,7 +214,7 @@ def _member_changes(
                 "create",
                 "container",
                 name,
-                after=shown,
+                after=told,
                 needs=needs,
                 payload=Work(None, wanted, fresh=True),
             )
@@ -351,7 +362,8 @@ def _connection_changes(wanted: Wanted, current: Container, ground: tuple[str, .
 
 
 def _shown_attachment(attachment: Attachment) -> dict[str, t.Any]:
-    return {"aliases": sorted(attachment.aliases), "links": sorted(attachment.links)}
+    fixed = {"addresses": sorted(attachment.fixed)} if attachment.fixed else {}
+    return {"aliases": sorted(attachment.aliases), "links": sorted(attachment.links), **fixed}
 
 
 def _removals(spec: SetSpec, observed: Observed, ground: tuple[str, ...]) -> list[Change]:
@@ -363,9 +375,9 @@ def _removals(spec: SetSpec, observed: Observed, ground: tuple[str, ...]) -> lis
     reason = "the definition does not hold it" if spec.present else "state=absent"
     changes = []
     for name in consumers_first:
-        shown = {"image": current[name].image, "state": current[name].state}
+        told = {"image": current[name].image, "state": current[name].state}
         changes.append(
-            Change(f"container:{name}", "remove", "container", name, shown, None, ground, reason, Work(current[name]))
+            Change(f"container:{name}", "remove", "container", name, told, None, ground, reason, Work(current[name]))
         )
     kept = {
         network

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from .._errors import HardshellError
 from . import names
+from .declared_networks import holds
 from .observe import Observed
 from .spec import MemberSpec, SetSpec
 
@@ -39,12 +40,29 @@ def refuse_foreign(spec: SetSpec, observed: Observed) -> None:
                 f"{way}remove it, rename it or choose another name"
             )
     joined = {name for container in observed.containers if not container.foreign for name in container.attachments}
+    external = {network.name for network in spec.declared.values() if network.external}
     for name in spec.networks() if spec.members else ():
+        if name in external:
+            continue
         network = observed.networks.get(name)
         if network and network.set != spec.name and not (network.set == "" and (spec.adopt or name in joined)):
             way = "" if network.set else "use it with adopt: true, "
             raise HardshellError(
                 f"network: the engine holds a network {name} that is not this set's; {way}remove it or choose another name for the set"
+            )
+
+
+def refuse_networks(spec: SetSpec, observed: Observed) -> None:
+    """Refuse an external network that is not there, and one of the set's that has other options than those asked for: the engine changes none."""
+    for network, declared in spec.declared.items():
+        found = observed.networks.get(declared.name)
+        if found is None and declared.external:
+            raise HardshellError(
+                f"networks.{network}: the engine holds no network {declared.name}, which is external; make it first, or correct its name"
+            )
+        if found is not None and not declared.external and not holds(declared.settings, found.report):
+            raise HardshellError(
+                f"networks.{network}: the engine holds {declared.name} with other options, which it cannot change; give it another name"
             )
 
 

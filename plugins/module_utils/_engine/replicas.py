@@ -62,6 +62,10 @@ def _check(name: str, container: str, member: MemberSpec, members: t.Container[s
         raise OptionError(
             f"containers.{name}.mac_address", member.asked["mac_address"], "several replicas cannot have one address"
         )
+    for network, addresses in member.addresses.items():
+        raise OptionError(
+            f"containers.{name}.networks.{network}", sorted(addresses), "several replicas cannot have one address"
+        )
     for port in member.asked.get("ports", ()):
         if port.host:
             raise OptionError(

@@ -145,22 +145,21 @@ _UNSAID = {
     "CpuQuota": "its CPU quota",
     "CpuRealtimePeriod": "its real-time period",
     "CpuRealtimeRuntime": "its real-time run time",
-    "DeviceCgroupRules": "its rules for devices",
-    "DeviceRequests": "devices asked for by capability",
-    "DnsOptions": "options of its resolver",
     "OomKillDisable": "that it is never killed for memory",
     "StorageOpt": "options of its storage driver",
     "VolumesFrom": "volumes of another container",
 }
-_PLAIN_RUNTIMES = ("", "runc", "io.containerd.runc.v2")
+
+
+def runtime(inspect: JSON) -> str:
+    found = inspect["HostConfig"].get("Runtime") or ""
+    return "runc" if found in parsers.PLAIN_RUNTIMES else str(found)
 
 
 def unsaid(inspect: JSON) -> tuple[str, ...]:
     """What the container has that no option says, in words."""
     host = inspect["HostConfig"]
     found = [words for key, words in _UNSAID.items() if host.get(key)]
-    if (host.get("Runtime") or "") not in _PLAIN_RUNTIMES:
-        found.append(f"its runtime {host['Runtime']}")
     if inspect["Config"].get("MacAddress") and not mac_address(inspect):
         found.append(f"its MAC address {inspect['Config']['MacAddress']}")
     for name, endpoint in (inspect["NetworkSettings"].get("Networks") or {}).items():

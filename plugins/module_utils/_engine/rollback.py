@@ -165,5 +165,5 @@ def _perform(engine: Engine, watch: Watch, step: Change, deadline: float) -> Non
         if network in container.attachments:
             engine.post(f"/networks/{network}/disconnect", {"Container": container.id, "Force": True})
         if attachment is not None:
-            endpoint = {"Aliases": sorted(attachment.aliases), "Links": sorted(attachment.links)}
-            engine.post(f"/networks/{network}/connect", {"Container": container.id, "EndpointConfig": endpoint})
+            body = {"Container": container.id, "EndpointConfig": attachment.endpoint()}
+            engine.post(f"/networks/{network}/connect", body)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from .._errors import OptionError
 from . import names, parsers
 from .capabilities import effective_capabilities
+from .declared_networks import DeclaredNetwork, check_addresses, parse_declared
 from .files import PlacedFile, fingerprints, parse_files
 from .links import DNS_LABEL, NAME, Link, check_links, parse_link, start_order
 from .mounts import Mount, parse_mount
@@ -53,9 +54,9 @@ PULL = ("missing", "always", "never")
 class MemberSpec:
     """One container of the set. ``known_as`` is what consumers call it, which replicas share; ``providers`` are the containers that its links lead to.
 
-    ``asked`` holds the canonical value of each option that was written; ``networks`` are empty unless the set's are declared, and ``mac_network`` is the one
-    of them in which it has an address of its own; ``network_mode`` is empty for a member that has networks, and ``follows`` are the members whose replacement
-    replaces it. ``pull`` is empty where the set's policy holds.
+    ``asked`` holds the canonical value of each option that was written; ``networks`` are empty unless the set's are declared, ``mac_network`` is the one of
+    them in which it has a MAC address of its own, and ``addresses`` are those that the engine does not choose; ``network_mode`` is empty for a member that has
+    networks, and ``follows`` are the members whose replacement replaces it. ``pull`` is empty where the set's policy holds.
     """
 
     name: str
@@ -67,6 +68,7 @@ class MemberSpec:
     asked: t.Mapping[str, t.Any] = field(default_factory=dict)
     networks: Networks = field(default_factory=dict)
     mac_network: str = ""
+    addresses: t.Mapping[str, frozenset[str]] = field(default_factory=dict)
     network_mode: str = ""
     follows: tuple[str, ...] = ()
     pull: str = ""
@@ -87,6 +89,7 @@ class SetSpec:
     """A container set as it shall be. ``wait_timeout`` is in seconds. ``fate`` is what happens to the whole when a member fails at run time.
 
     ``adopt`` is whether containers that were made by other means are taken over; ``external_volumes`` are there already, by their names on the engine.
+    ``declared`` are the networks that are no plain bridges, or not called after the set.
     """
 
     name: str
@@ -105,6 +108,7 @@ class SetSpec:
     update_order: str = "stop-first"
     adopt: bool = False
     external_volumes: frozenset[str] = frozenset()
+    declared: t.Mapping[str, DeclaredNetwork] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def providers(self) -> dict[str, list[str]]:
@@ -122,15 +126,19 @@ class SetSpec:
             return names.flat_network(self.name)
         if self.network == "declared":
             spec = self.members[member]
-            return names.declared_network(self.name, spec.mac_network or next(iter(spec.networks)))
+            return self.network_name(spec.mac_network or next(iter(spec.networks)))
         return names.own_network(self.name, self.members[member].known_as)
 
     def networks(self) -> tuple[str, ...]:
         if self.network == "declared":
             declared = (network for member in self.order() for network in self.members[member].networks)
-            return tuple(dict.fromkeys(names.declared_network(self.name, network) for network in declared))
+            return tuple(dict.fromkeys(map(self.network_name, declared)))
         own = (member for member in self.order() if not self.members[member].network_mode)
         return tuple(dict.fromkeys(self.own_network(member) for member in own))
+
+    def network_name(self, network: str) -> str:
+        """What the engine calls a network that members name."""
+        return self.declared[network].name if network in self.declared else names.declared_network(self.name, network)
 
     def with_warnings(self, warnings: t.Iterable[str]) -> SetSpec:
         return replace(self, warnings=(*self.warnings, *warnings))
@@ -149,6 +157,11 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
     members: dict[str, MemberSpec] = {}
     replicas: dict[str, int] = {}
     volumes = parse_volumes("volumes", parameters.get("volumes") or {}) if present else {}
+    declared = parse_declared("networks", parameters.get("networks") or {}, name) if present else {}
+    if declared and network != "declared":
+        raise OptionError(
+            "networks", sorted(declared), "it goes with network=declared, where members name their networks"
+        )
     if present:
         containers = parsers.mapping("containers", parameters["containers"])
         if not containers:
@@ -163,6 +176,9 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
         check_namespaces(members, replicas)
         check_links({member: spec.links for member, spec in members.items()})
         check_reachable(members, network)
+        check_addresses(
+            {member: Joined(spec.networks, addresses=spec.addresses) for member, spec in members.items()}, declared
+        )
         check_names({member: spec.networks for member, spec in members.items()})
         _check_ports(members)
         check_used("volumes", volumes, {m.source for spec in members.values() for m in spec.asked.get("volumes", ())})
@@ -190,6 +206,7 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
         fate=_fate(parameters["fate"], parameters["fate_reaction"]),
         adopt=bool(parameters.get("adopt")),
         external_volumes=frozenset(volume.name for volume in volumes.values() if volume.external),
+        declared=declared,
         warnings=_warnings(members),
     )
 
@@ -292,6 +309,7 @@ def _member(
         asked=asked,
         networks=joined.networks,
         mac_network=joined.mac_network,
+        addresses=joined.addresses,
         network_mode=network_mode,
         follows=_follows(path, given, links, (network_mode, asked.get("ipc_mode"), asked.get("pid_mode"))),
         pull=pull,
@@ -409,7 +427,7 @@ def _warnings(members: t.Mapping[str, MemberSpec]) -> tuple[str, ...]:
     for member in members.values():
         if member.asked.get("privileged"):
             found.append(f"containers.{member.name}: a privileged container is not kept apart from its VM")
-        for mode in ("ipc_mode", "pid_mode", "uts_mode", "userns_mode"):
+        for mode in ("ipc_mode", "pid_mode", "uts_mode", "userns_mode", "cgroupns_mode"):
             if member.asked.get(mode) == "host":
                 found.append(
                     f"containers.{member.name}.{mode}: it is the VM's own, so the container is not kept apart from its VM"

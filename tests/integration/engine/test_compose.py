@@ -64,6 +64,16 @@ services:
 """
 
 
+NETWORKS = """
+services:
+  web: {image: "box:1", networks: [back, proxy]}
+  db: {image: "box:1", networks: {back: {ipv4_address: 172.31.77.9}}}
+networks:
+  back: {internal: %s, ipam: {config: [{subnet: %s}]}}
+  proxy: {external: true}
+"""
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> t.Callable[..., str]:
     def write(text: str, name: str = "compose.yaml") -> str:
@@ -164,7 +174,7 @@ def test_inline_is_the_same_set_as_containers(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"services": {"a": {"image": "box:1", "build": "."}}}, r"^services\.a\.build: "),
+        ({"services": {"a": {"build": "."}}}, r"^services\.a\.build: "),
         (
             {"services": {"a": {"image": "box:1", "mem_limit": "64m", "memswap_limit": "32m"}}},
             r"^services\.a\.memswap_limit: ",
@@ -257,3 +267,30 @@ def test_a_file_as_it_is_found(engine: Engine, project: t.Callable[..., str]) ->
     changed = check_then_run(engine, compose_file=[path])
     assert changed.actions == [("replace", "container", "webapp")]
     assert engine.daemon.execute("shop_webapp", "cat", "/etc/motd")[1] == "changed\r\n"
+
+
+def test_networks_with_options_and_one_that_is_there_already(engine: Engine, project: t.Callable[..., str]) -> None:
+    path = project(NETWORKS % ("true", "172.31.77.0/24"))
+    with pytest.raises(HardshellError, match=r"^networks\.proxy: the engine holds no network proxy"):
+        engine.deploy(compose_file=[path])
+    engine.daemon.request("POST", "/networks/create", {"Name": "proxy"})
+    check_then_run(engine, compose_file=[path])
+    assert engine.daemon.reaches("shop_web", "172.31.77.9")
+    (first,) = (name for name in engine.daemon.networks() if name.startswith("shop_back"))
+    assert engine.daemon.request("GET", f"/networks/{first}")["Internal"] is True
+    assert "proxy" in engine.daemon.inspect("shop_web")["NetworkSettings"]["Networks"]
+
+    lost = {"Container": "shop_db", "EndpointConfig": {"Aliases": ["db"]}}
+    engine.daemon.request("POST", f"/networks/{first}/disconnect", {"Container": "shop_db"})
+    engine.daemon.request("POST", f"/networks/{first}/connect", lost)
+    assert check_then_run(engine, compose_file=[path]).actions == [("reconnect", "connection", f"db to {first}")]
+
+    before = engine.daemon.running()
+    with pytest.raises(HardshellError, match="The set runs as it did before"):
+        engine.deploy(compose_file=[project(NETWORKS % ("false", "172.31.77.0/24"))])
+    assert engine.daemon.running() == before
+    wider = project(NETWORKS % ("false", "172.31.76.0/23"), "wider.yaml")
+    engine.remove()
+    assert "proxy" in engine.daemon.networks()
+    check_then_run(engine, compose_file=[wider])
+    assert engine.daemon.reaches("shop_web", "db")

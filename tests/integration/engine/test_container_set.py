@@ -197,6 +197,10 @@ def test_options_that_are_dropped_are_reverted(engine: Engine) -> None:
         "ipc_mode": "none",
         "pid_mode": "host",
         "userns_mode": "host",
+        "dns_opt": ["ndots:2"],
+        "cgroupns_mode": "private",
+        "runtime": "runc",
+        "device_cgroup_rules": ["c 1:3 mr"],
     }
     check_then_run(engine, {"one": {"image": "box:1", **full}})
     reverted = check_then_run(engine, {"one": {"image": "box:1"}})

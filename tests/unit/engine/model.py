@@ -85,7 +85,8 @@ def engine_report(spec: SetSpec, wanted: Wanted, identity: str) -> dict[str, t.A
     host.update(
         NetworkMode=wanted.network,
         ShmSize=host.get("ShmSize", 64 << 20),
-        CgroupnsMode="host",
+        CgroupnsMode=host.get("CgroupnsMode", "host"),
+        Runtime=host.get("Runtime", "runc"),
         MaskedPaths=["/proc/kcore"],
     )
     # As netip.Addr writes addresses, in Docker Engine 29. It cleans working directories too.
@@ -118,6 +119,7 @@ def engine_report(spec: SetSpec, wanted: Wanted, identity: str) -> dict[str, t.A
     }
     attached = {
         network: {
+            **place.endpoint(),
             "Aliases": [*sorted(place.aliases), identity[:12]],
             "Links": sorted(place.links) or None,
             "IPAddress": "172.18.0.2",

@@ -209,9 +209,9 @@ def test_a_definition_says_what_it_leaves_out() -> None:
         "my-web-cache": {"name": "f" * 64, "external": True},
         "pg": {"name": "pg", "external": True},
     }
+    assert written.options["containers"]["my-web"]["runtime"] == "runsc"
     assert written.left_out == (
-        "my-web: devices asked for by capability",
-        "my-web: its runtime runsc",
+        "my-web: device_requests [{'driver': 'nvidia', 'count': 0, 'device_ids': [], 'capabilities': [], 'options': {}}]",
         "my-web: pid_mode container:abc",
         "my-web: that it is called My.Web; others find it as my-web",
     )

@@ -40,6 +40,8 @@ def kinds(definition: dict[str, t.Any]) -> list[tuple[str, str]]:
         ({"volumes": ["/srv/www:/srv"], "user": "1000:0"}, []),
         ({"privileged": True, "cap_add": ["ALL"], "security_opt": ["seccomp=unconfined"]}, [("high", "privileged")]),
         ({"pid_mode": "host"}, [("high", "host-pid")]),
+        ({"device_cgroup_rules": ["c 1:3 r", "b *:* rwm"]}, []),
+        ({"device_cgroup_rules": ["b *:* rwm"], "cap_add": ["MKNOD"]}, [("high", "host-disk")]),
         ({"ipc_mode": "host"}, [("medium", "host-ipc")]),
         ({"userns_mode": "host"}, [("medium", "host-users")]),
         ({"uts_mode": "host"}, [("low", "host-uts")]),

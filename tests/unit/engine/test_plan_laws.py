@@ -47,6 +47,16 @@ member_options = st.fixed_dictionaries(
         "stop_grace_period": st.sampled_from([3, "1500ms"]),
         "labels": st.sampled_from([{"x": "1"}, {"a": ""}]),
         "hostname": st.just("me"),
+        "dns_opt": st.just(["ndots:1"]),
+        "runtime": st.sampled_from(["runc", "crun"]),
+        "cgroupns_mode": st.sampled_from(["private", "host"]),
+        "device_requests": st.sampled_from(
+            [
+                [{"capabilities": ["gpu"]}],
+                [{"driver": "nvidia", "device_ids": ["0"], "capabilities": ["utility", "gpu"]}],
+            ]
+        ),
+        "device_cgroup_rules": st.just(["c 1:3 mr"]),
         "log": st.just({"driver": "local"}),
         "one_shot": st.just(True),
         "annotations": st.just({"org.example": "1"}),
@@ -77,7 +87,7 @@ def definitions(draw: st.DrawFn) -> dict[str, t.Any]:
                 options["pid_mode"] = f"service:{providers[0]}"
             elif shared:
                 options["links"] = [providers[0]]
-                for option in ("hostname", "mac_address", "dns"):
+                for option in ("hostname", "mac_address", "dns", "dns_opt"):
                     options.pop(option, None)
                 options["network_mode"] = f"service:{providers[0]}"
             elif draw(st.booleans()):

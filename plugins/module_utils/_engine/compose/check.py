@@ -17,6 +17,7 @@ from .keys import KEYS, Refused, Told, WithoutEffect, children
 
 # A limit may be a number, which is both its soft and its hard one.
 _NUMBER_OR_MAPPING = frozenset({"services.*.ulimits.*"})
+_ALL_OR_LIST = "services.*.gpus"
 
 
 def check(model: t.Mapping[str, t.Any]) -> list[str]:
@@ -35,7 +36,7 @@ def _check(value: t.Any, path: str, known: str, told: list[str]) -> None:
         return
     fits = isinstance(value, form)
     if not fits:
-        if known in _NUMBER_OR_MAPPING:
+        if known in _NUMBER_OR_MAPPING or (known == _ALL_OR_LIST and value == "all"):
             return
         raise OptionError(path, type(value).__name__, f"write a {'list' if form is list else 'mapping'}")
     if isinstance(value, list):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import posixpath
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..._errors import HardshellError, OptionError
 from .. import names
@@ -21,7 +21,18 @@ from .interpolate import Variables
 from .load import Loader, Read
 from .members import Members, as_members, member_name
 from .merge import JSON
-from .networks import container_names, follows, is_flat, links, mac_addresses, networks, one_shots, with_aliases
+from .networks import (
+    container_names,
+    fixed_addresses,
+    follows,
+    is_flat,
+    links,
+    mac_addresses,
+    networks,
+    one_shots,
+    settings_of_networks,
+    with_aliases,
+)
 from .services import Services
 from .volumes import named_volumes
 
@@ -41,11 +52,12 @@ class ComposeSource:
 
 @dataclass(frozen=True)
 class ComposeSet:
-    """The set that the file describes: values for the options ``containers``, ``network`` and ``volumes``."""
+    """The set that the file describes: values for the options ``containers``, ``network``, ``networks`` and ``volumes``."""
 
     containers: dict[str, JSON]
     network: str
     volumes: t.Mapping[str, JSON] = field(default_factory=dict)
+    networks: t.Mapping[str, JSON] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -80,12 +92,8 @@ def compose_set(
     unset = tuple(
         f"the Compose file names the variable {item}, which is not set: it is empty" for item in variables.unset
     )
-    return ComposeSet(
-        found.containers,
-        found.network,
-        named_volumes(model, found.containers),
-        (*unset, *told, *members.warnings, *services.warnings, *beside.warnings, *found.warnings),
-    )
+    warnings = (*unset, *told, *members.warnings, *services.warnings, *beside.warnings, *found.warnings)
+    return replace(found, volumes=named_volumes(model, found.containers), warnings=warnings)
 
 
 def _looking_through(read: Read) -> Look:
@@ -135,8 +143,15 @@ def _containers(
     for name in one_shots(enabled):
         containers[name]["one_shot"] = True
     connections = networks(enabled, list(model.get("networks") or {}))
-    addresses, called = mac_addresses(enabled), container_names(enabled)
+    addresses, called, fixed = mac_addresses(enabled), container_names(enabled), fixed_addresses(enabled)
+    settings = settings_of_networks(model, {place for places in connections.values() for place in places})
     if network == "per-link":
+        for place in settings:
+            raise OptionError(
+                f"networks.{place}", sorted(settings[place]), "with network=per-link there is no such network"
+            )
+        for name, places in fixed.items():
+            raise OptionError(f"services.{name}.networks", sorted(places), "with network=per-link no address is fixed")
         for name, own_networks in connections.items():
             for place, aliases in own_networks.items():
                 if aliases:
@@ -145,11 +160,16 @@ def _containers(
                         aliases,
                         "with network=per-link write links with an alias",
                     )
+        for container in containers.values():
+            named = [
+                f"{link}:{members.aliases[link]}" for link in container.get("links", []) if link in members.aliases
+            ]
+            container.update({"links": list(dict.fromkeys([*container["links"], *named]))} if named else {})
         _give_addresses(containers, addresses)
         return ComposeSet(containers, network, warnings=_named(name_of_set, called, reached=()))
     warnings = _named(name_of_set, called, reached=[name for name, places in connections.items() if places])
     connections = with_aliases(with_aliases(connections, called), members.aliases)
-    if is_flat(connections):
+    if is_flat(connections) and not settings and not fixed:
         _give_addresses(containers, addresses)
         return ComposeSet(containers, network or "flat", warnings=warnings)
     if network == "flat":
@@ -157,14 +177,14 @@ def _containers(
             "network", network, "the Compose file keeps services apart, or gives them aliases, in networks of their own"
         )
     for name, own_networks in connections.items():
-        containers[name]["networks"] = own_networks
+        told: dict[str, JSON] = {
+            place: {"aliases": own_networks[place], **own} for place, own in fixed.get(name, {}).items()
+        }
         if name in addresses:
             place, address = addresses[name]
-            containers[name]["networks"] = {
-                **own_networks,
-                place: {"aliases": own_networks[place], "mac_address": address},
-            }
-    return ComposeSet(containers, "declared", warnings=warnings)
+            told[place] = {"aliases": own_networks[place], **told.get(place, {}), "mac_address": address}
+        containers[name]["networks"] = {**own_networks, **told}
+    return ComposeSet(containers, "declared", networks=settings, warnings=warnings)
 
 
 def _named(name_of_set: str, called: t.Mapping[str, str], reached: t.Container[str]) -> tuple[str, ...]:

@@ -52,18 +52,17 @@ class Told:
 Answer = t.Union[Supported, WithoutEffect, Told, Refused]  # noqa: UP007  (ansible-test's pylint knows no `|` of classes here)
 
 _SWARM = "that is for a cluster; a set runs on the one engine of its VM"
-_CGROUP = "container_set does not set it; of the CPU's options it has cpus, cpu_shares and cpuset"
+_CGROUP = "write cpus, which is the quota divided by the period; besides there are cpu_shares and cpuset"
 _BUILD = (
     "images are built elsewhere; `image` names what was built, in a registry or under `images`, and a warning tells it"
 )
 _X86 = ("linux/amd64", "linux/x86_64", "amd64", "x86_64", "")
-_NAMESPACE = "a container shares no namespace with the VM or with another container"
 _HOOK = "no command is run inside a container from outside: let the image's entrypoint do it"
 _EXTERNAL = "what the set uses belongs to the set: take external out"
 _VM_NETWORK = "containers get their addresses from the engine"
-_PLAIN_BRIDGE = "the networks of a set are plain bridges"
+_PLAIN_BRIDGE = "the networks of a set have addresses of version 4"
 _NO_OBJECT = "there is no object on the engine beside the file in the container: take it out"
-_GPU = "no devices are asked for by capability: name the device file under devices"
+_GPU = "`device_requests`; the VM needs the device, its driver and the runtime's support"
 
 _HEALTHCHECK: dict[str, Answer] = {
     key: Supported() for key in ("test", "interval", "timeout", "retries", "start_period", "start_interval", "disable")
@@ -83,7 +82,7 @@ SERVICE: dict[str, Answer] = {
     "build": WithoutEffect(_BUILD),
     "cap_add": Supported("`cap_add`, on top of what the collection leaves a container"),
     "cap_drop": Supported("`cap_drop`"),
-    "cgroup": Refused(_NAMESPACE),
+    "cgroup": Supported("`cgroupns_mode`; `host` with a warning"),
     "cgroup_parent": Refused("the engine's own cgroup holds the containers"),
     "command": Supported(
         "`command`; for an empty one without an `entrypoint` the engine takes the image's, of which a warning tells"
@@ -122,7 +121,11 @@ SERVICE: dict[str, Answer] = {
     "deploy.resources.limits.pids": Supported("`pids_limit`"),
     "deploy.resources.reservations": Supported(),
     "deploy.resources.reservations.cpus": Refused("an engine reserves no CPUs; write cpu_shares for a weight"),
-    "deploy.resources.reservations.devices": Refused(_GPU),
+    "deploy.resources.reservations.devices": Supported(_GPU),
+    **{
+        f"deploy.resources.reservations.devices[].{key}": Supported()
+        for key in ("capabilities", "count", "device_ids", "driver", "options")
+    },
     "deploy.resources.reservations.generic_resources": Refused(_SWARM),
     "deploy.resources.reservations.memory": Supported("`memory_reservation`"),
     "deploy.restart_policy": Supported("takes the place of `restart`"),
@@ -133,13 +136,13 @@ SERVICE: dict[str, Answer] = {
     "deploy.rollback_config": Told("a set is replaced, and taken back, as a whole"),
     "deploy.update_config": Told("the option update_order says how members are replaced"),
     "develop": WithoutEffect("it is about watching source files, not about what runs"),
-    "device_cgroup_rules": Refused("name the device files under devices"),
-    "devices": Supported("`devices`; not CDI names"),
+    "device_cgroup_rules": Supported("`device_cgroup_rules`"),
+    "devices": Supported("`devices`; CDI names are `device_requests` with the driver `cdi`"),
     "devices[].permissions": Supported(),
     "devices[].source": Supported(),
     "devices[].target": Supported(),
     "dns": Supported("`dns`"),
-    "dns_opt": Refused("container_set has dns and dns_search only"),
+    "dns_opt": Supported("`dns_opt`"),
     "dns_search": Supported("`dns_search`"),
     "domainname": Supported("`domainname`"),
     "entrypoint": Supported("`entrypoint`; an empty one sets the image's aside"),
@@ -156,7 +159,8 @@ SERVICE: dict[str, Answer] = {
     "extends.service": Supported(),
     "external_links": Refused("a container reaches only members of its set"),
     "extra_hosts": Supported("`extra_hosts`; one address for each name"),
-    "gpus": Refused(_GPU),
+    "gpus": Supported(f"{_GPU}; `all`, or a list"),
+    **{f"gpus[].{key}": Supported() for key in ("capabilities", "count", "device_ids", "driver", "options")},
     "group_add": Supported("`group_add`"),
     "healthcheck": Supported("`healthcheck`"),
     **{f"healthcheck.{key}": answer for key, answer in _HEALTHCHECK.items()},
@@ -174,7 +178,7 @@ SERVICE: dict[str, Answer] = {
     "mac_address": Supported("`mac_address`, in the network with the highest `priority`"),
     "mem_limit": Supported("`memory`"),
     "mem_reservation": Supported("`memory_reservation`"),
-    "mem_swappiness": Refused("container_set does not set it; it has memswap_limit"),
+    "mem_swappiness": Refused("control groups of version 2 have none, and the engine drops it; write memswap_limit"),
     "memswap_limit": Supported("`memory_swap`"),
     "models": Refused("no model is run for a container"),
     "network_mode": Supported(
@@ -185,8 +189,8 @@ SERVICE: dict[str, Answer] = {
     "networks.*.driver_opts": Refused(_VM_NETWORK),
     "networks.*.gw_priority": Refused(_VM_NETWORK, unless=("0",)),
     "networks.*.interface_name": Refused(_VM_NETWORK),
-    "networks.*.ipv4_address": Refused(f"{_VM_NETWORK}; others reach it by its name"),
-    "networks.*.ipv6_address": Refused(f"{_VM_NETWORK}; others reach it by its name"),
+    "networks.*.ipv4_address": Supported("in a network with a subnet"),
+    "networks.*.ipv6_address": Supported("in a network with a subnet"),
     "networks.*.link_local_ips": Refused(_VM_NETWORK),
     "networks.*.mac_address": Supported("`mac_address`; in one network of a service"),
     "networks.*.priority": Supported("it decides where a `mac_address` of the service goes"),
@@ -217,7 +221,7 @@ SERVICE: dict[str, Answer] = {
     "pull_refresh_after": Refused("images are pulled when they are missing, always or never"),
     "read_only": Supported("`read_only`"),
     "restart": Supported("`restart`; `no` unless it is written"),
-    "runtime": Refused("the engine's default runtime runs the containers"),
+    "runtime": Supported("`runtime`; the engine of the VM must know it"),
     "scale": Supported("`replicas`, at least 1"),
     "secrets": Supported("`files`, at `/run/secrets/NAME`; see Secrets and configs"),
     **{f"secrets[].{key}": Supported() for key in ("source", "target", "uid", "gid", "mode")},
@@ -278,16 +282,18 @@ _REST: dict[str, Answer] = {
     "networks": Supported("see Networks"),
     "networks.*.attachable": WithoutEffect("on one engine every network is attachable"),
     "networks.*.driver": Refused("the networks of a set are bridges", unless=("bridge", "default")),
-    "networks.*.driver_opts": Refused(_PLAIN_BRIDGE),
+    "networks.*.driver_opts": Supported("`driver_opts`"),
     "networks.*.enable_ipv4": Refused(_PLAIN_BRIDGE, unless=("true",)),
-    "networks.*.enable_ipv6": Refused(_PLAIN_BRIDGE, unless=("false",)),
-    "networks.*.external": Refused(_EXTERNAL, unless=("false",)),
-    "networks.*.internal": Refused(
-        "container_set makes no internal networks; the VM's firewall is the place", unless=("false",)
-    ),
-    "networks.*.ipam": Refused(_PLAIN_BRIDGE),
+    "networks.*.enable_ipv6": Supported("`enable_ipv6`"),
+    "networks.*.external": Supported("it is there already, and stays"),
+    "networks.*.internal": Supported("`internal`"),
+    "networks.*.ipam": Supported("`ipam_config`"),
+    "networks.*.ipam.config": Supported(),
+    **{f"networks.*.ipam.config[].{key}": Supported() for key in ("subnet", "ip_range", "gateway", "aux_addresses")},
+    "networks.*.ipam.driver": Refused("the engine's own hands out the addresses", unless=("default", "")),
+    "networks.*.ipam.options": Refused("the engine's own driver has none"),
     "networks.*.labels": Refused("networks carry the collection's labels only"),
-    "networks.*.name": Refused("a network is named after its set: take it out"),
+    "networks.*.name": Supported("what the engine calls it"),
     "secrets": Supported("for the services that name them"),
     "secrets.*.driver": Refused(_NO_OBJECT),
     "secrets.*.driver_opts": Refused(_NO_OBJECT),

@@ -25,6 +25,7 @@ JSON = dict[str, t.Any]
 
 DEFAULT = "default"
 BRIDGE = "bridge"
+_ADDRESSES = ("ipv4_address", "ipv6_address")
 _COMPLETED = "service_completed_successfully"
 _CONDITIONS = ("service_started", "service_healthy", _COMPLETED)
 
@@ -130,6 +131,51 @@ def networks(services: t.Mapping[str, JSON], declared: t.Collection[str]) -> dic
             for network, setting in own.items()
         }
     return found
+
+
+def fixed_addresses(services: t.Mapping[str, JSON]) -> dict[str, dict[str, JSON]]:
+    """The addresses that services ask for, by service and network, as ``networks`` of a container writes them."""
+    found: dict[str, dict[str, JSON]] = {}
+    for name, service in services.items():
+        for network, setting in (service.get("networks") or {}).items():
+            own = {key: setting[key] for key in _ADDRESSES if setting and setting.get(key) is not None}
+            if own:
+                found.setdefault(name, {})[network] = own
+    return found
+
+
+def settings_of_networks(model: JSON, in_use: t.Collection[str]) -> dict[str, JSON]:
+    """What the top of the file says of the networks ``in_use``, as the option ``networks``."""
+    found: dict[str, JSON] = {}
+    for network, setting in (model.get("networks") or {}).items():
+        given, own = setting or {}, {}
+        if network not in in_use:
+            continue
+        external, name = external_and_name(f"networks.{network}", given)
+        own = {key: given[key] for key in ("internal", "enable_ipv6", "driver_opts") if given.get(key)}
+        own = {key: value for key, value in own.items() if str(value).lower() != "false"}
+        pools = [pool for pool in (given.get("ipam") or {}).get("config") or [] if pool]
+        own.update({"ipam_config": [_pool(pool) for pool in pools]} if pools else {})
+        own.update({"external": True} if external else {})
+        own.update({} if name is None else {"name": name})
+        if own:
+            found[network] = own
+    return found
+
+
+def _pool(given: JSON) -> JSON:
+    return {key: item for key, item in given.items() if item is not None and not key.startswith("x-")}
+
+
+def external_and_name(option: str, given: JSON) -> tuple[bool, t.Any]:
+    """Whether something is there already, and what the engine calls it. ``external: {name: NAME}`` is how files of version 3 say both."""
+    external, name = given.get("external") or False, given.get("name")
+    if isinstance(external, dict):
+        unknown = sorted(external.keys() - {"name"})
+        if unknown:
+            raise OptionError(f"{option}.external.{unknown[0]}", unknown[0], "known is name")
+        return True, name if external.get("name") is None else external["name"]
+    return parsers.boolean(f"{option}.external", external), name
 
 
 def container_names(services: t.Mapping[str, JSON]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from .compose_set import ComposeSource, compose_set
 from .services import KEY_OF_OPTION
 
 # What a Compose file says itself.
-_ONLY_CONTAINERS = ("volumes",)
+_ONLY_CONTAINERS = ("volumes", "networks")
 _ONLY_BESIDE = ("compose_environment", "compose_env_files", "compose_profiles", "compose_engine_socket")
 
 
@@ -51,6 +51,7 @@ def parse_task(parameters: t.Mapping[str, t.Any]) -> SetSpec:
         "containers": _without_pull(found.containers) if parameters["pull"] else found.containers,
         "network": found.network,
         "volumes": found.volumes,
+        "networks": found.networks,
     }
     try:
         spec = parse(as_containers)

@@ -18,6 +18,7 @@ import typing as t
 
 from ..._errors import OptionError
 from .. import parsers
+from ..device_requests import parse_requests
 from ..namespaces import WITHOUT_OWN_NETWORK, mode
 from ..options import BY_NAME
 from ..references import parse_reference
@@ -35,7 +36,10 @@ _RENAMED = {
     "cpu_shares": "cpu_shares",
     "cpus": "cpus",
     "cpuset": "cpuset",
+    "cgroup": "cgroupns_mode",
+    "device_cgroup_rules": "device_cgroup_rules",
     "dns": "dns",
+    "dns_opt": "dns_opt",
     "dns_search": "dns_search",
     "domainname": "domainname",
     "group_add": "group_add",
@@ -51,6 +55,7 @@ _RENAMED = {
     "pids_limit": "pids_limit",
     "privileged": "privileged",
     "read_only": "read_only",
+    "runtime": "runtime",
     "shm_size": "shm_size",
     "stdin_open": "stdin_open",
     "stop_grace_period": "stop_grace_period",
@@ -138,6 +143,7 @@ class Services:
         _add(found, "healthcheck", f"{path}.healthcheck", _healthcheck(path, given.get("healthcheck") or {}))
         _add(found, "blkio", f"{path}.blkio_config", _blkio(path, given.get("blkio_config") or {}))
         _add(found, "devices", f"{path}.devices", _devices(path, given.get("devices") or []))
+        _add(found, "device_requests", f"{path}.devices", _device_requests(path, given))
         _add(found, "extra_hosts", f"{path}.extra_hosts", _extra_hosts(path, given.get("extra_hosts") or []))
         for key in ("cap_add", "cap_drop"):
             if given.get(key):
@@ -351,17 +357,33 @@ def _blkio(path: str, given: JSON) -> JSON:
 
 def _devices(path: str, given: list[t.Any]) -> list[str]:
     found = []
-    for index, item in enumerate(given):
-        option = f"{path}.devices[{index}]"
+    for item in given:
         text = item
         if isinstance(item, dict):
             source = item.get("source")
             text = ":".join([str(source), str(item.get("target") or source), str(item.get("permissions") or "rwm")])
-        if isinstance(text, str) and not text.startswith("/") and "=" in text:
-            raise OptionError(option, text, "no devices are asked for by CDI name: name the device file")
-        found.append(text)
+        if not _is_cdi(text):
+            found.append(text)
     parsers.devices(f"{path}.devices", found)
     return found
+
+
+def _is_cdi(item: t.Any) -> bool:
+    """Whether it is a name of the Container Device Interface, such as ``nvidia.com/gpu=all``."""
+    return isinstance(item, str) and not item.startswith("/") and "=" in item
+
+
+def _device_requests(path: str, given: JSON) -> list[JSON]:
+    named = [item.get("source") if isinstance(item, dict) else item for item in given.get("devices") or []]
+    cdi = [item for item in named if _is_cdi(item)]
+    reservations = ((given.get("deploy") or {}).get("resources") or {}).get("reservations") or {}
+    reserved, gpus = reservations.get("devices") or [], given.get("gpus") or []
+    parse_requests(f"{path}.deploy.resources.reservations.devices", reserved)
+    # What is asked for as a GPU can do what one can.
+    gpus = [{}] if gpus == "all" else gpus
+    wanted = [{"capabilities": ["gpu"], **item} if isinstance(item, dict) else item for item in gpus]
+    parse_requests(f"{path}.gpus", wanted)
+    return [*([{"driver": "cdi", "device_ids": cdi}] if cdi else []), *reserved, *wanted]
 
 
 def _extra_hosts(path: str, given: list[str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from ..named_volumes import parse_volumes as parse_named
 from ..quantities import parse_size
 from .beside import Beside, volume_modes
 from .load import on_controller
+from .networks import external_and_name
 
 JSON = dict[str, t.Any]
 
@@ -78,8 +79,8 @@ def named_volumes(model: JSON, containers: t.Mapping[str, JSON]) -> dict[str, JS
     found: dict[str, JSON] = {}
     for volume, setting in (model.get("volumes") or {}).items():
         option, given = f"volumes.{volume}", setting or {}
-        external = parsers.boolean(f"{option}.external", given.get("external") or False)
-        own = {key: given[key] for key in ("name",) if given.get(key) is not None}
+        external, name = external_and_name(option, given)
+        own = {} if name is None else {"name": name}
         entry = {**own, **({"external": True} if external else {})}
         if entry and volume in mounted:
             parse_named("volumes", {volume: entry})

@@ -75,6 +75,13 @@ def granting(kind: str, **definition: t.Any) -> tuple[dict[str, t.Any], dict[str
 
 
 PLAIN = {"image": "redis:7", "restart": "no"}
+DEVICE_REQUEST: dict[str, t.Any] = {
+    "capabilities": ["compute", "gpu"],
+    "count": 2,
+    "device_ids": ["0", "3"],
+    "driver": "nvidia",
+    "options": {"virtualization": "false"},
+}
 
 # What a service says, and what its container says for it.
 SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
@@ -173,7 +180,28 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
     "secrets[].mode": [
         ({"secrets": [{"source": "s", "mode": 0o400}]}, {"files": placed("/run/secrets/s", "text of key", mode="0400")})
     ],
-    "devices": [({"devices": ["/dev/fuse:/dev/fuse:rwm", "/dev/null"]}, {"devices": ["/dev/fuse:/dev/fuse:rwm", "/dev/null"]})],
+    "devices": [({"devices": ["/dev/fuse:/dev/fuse:rwm", "/dev/null"]}, {"devices": ["/dev/fuse:/dev/fuse:rwm", "/dev/null"]}),
+        ({"devices": ["vendor1.com/gpu=all"]}, {"device_requests": [{"driver": "cdi", "device_ids": ["vendor1.com/gpu=all"]}]}),
+    ],
+    "device_cgroup_rules": [({"device_cgroup_rules": ["c 1:3 mr"]}, {"device_cgroup_rules": ["c 1:3 mr"]})],
+    "dns_opt": [({"dns_opt": ["ndots:1"]}, {"dns_opt": ["ndots:1"]})],
+    "runtime": [({"runtime": "nvidia"}, {"runtime": "nvidia"})],
+    "cgroup": [({"cgroup": "private"}, {"cgroupns_mode": "private"})],
+    "gpus": [({"gpus": "all"}, {"device_requests": [{"capabilities": ["gpu"]}]})],
+    **{
+        f"gpus[].{key}": [({"gpus": [{key: value}]}, {"device_requests": [{"capabilities": ["gpu"], key: value}]})]
+        for key, value in DEVICE_REQUEST.items()
+    },
+    "deploy.resources.reservations.devices": [({"deploy": {"resources": {"reservations": {"devices": []}}}}, {})],
+    **{
+        f"deploy.resources.reservations.devices[].{key}": [
+            (
+                {"deploy": {"resources": {"reservations": {"devices": [{"capabilities": ["gpu"], key: value}]}}}},
+                {"device_requests": [{"capabilities": ["gpu"], key: value}]},
+            )
+        ]
+        for key, value in DEVICE_REQUEST.items()
+    },
     "devices[].source": [({"devices": [{"source": "/dev/a"}]}, {"devices": ["/dev/a:/dev/a:rwm"]})],
     "devices[].target": [({"devices": [{"source": "/dev/a", "target": "/dev/b"}]}, {"devices": ["/dev/a:/dev/b:rwm"]})],
     "devices[].permissions": [({"devices": [{"source": "/dev/a", "permissions": "r"}]}, {"devices": ["/dev/a:/dev/a:r"]})],
@@ -279,6 +307,12 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
         ({"annotations": ["a.b=c"]}, {"annotations": {"a.b": "c"}}),
     ],
     "mac_address": [({"mac_address": "02:42:AC:11:00:07"}, {"mac_address": "02:42:AC:11:00:07"})],
+    **{
+        f"networks.*.{key}": [
+            ({"networks": {"default": {key: value}}}, {"networks": {"default": {"aliases": [], key: value}}})
+        ]
+        for key, value in (("ipv4_address", "172.30.0.7"), ("ipv6_address", "fd00::7"))
+    },
     "networks.*.mac_address": [
         ({"networks": {"default": {"mac_address": "02:42:ac:11:00:07"}}}, {"mac_address": "02:42:ac:11:00:07"})
     ],
@@ -343,6 +377,23 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
     "working_dir": [({"working_dir": "/srv"}, {"working_dir": "/srv"})],
 }  # fmt: skip
 
+POOL = {
+    "subnet": "172.30.0.0/24",
+    "ip_range": "172.30.0.128/25",
+    "gateway": "172.30.0.1",
+    "aux_addresses": {"router": "172.30.0.2"},
+}
+NETWORKS: dict[str, dict[str, t.Any]] = {
+    "driver_opts": {"driver_opts": {"com.docker.network.bridge.name": "br0"}},
+    "enable_ipv6": {"enable_ipv6": True},
+    "external": {"external": True},
+    "internal": {"internal": "true"},
+    "ipam": {"ipam": {"driver": "default", "config": [POOL]}},
+    "ipam.config": {"ipam": {"config": [{"subnet": "172.30.0.0/24"}]}},
+    **{f"ipam.config[].{key}": {"ipam": {"config": [{"subnet": POOL["subnet"], key: POOL[key]}]}} for key in POOL},
+    "name": {"name": "proxy"},
+}
+
 # Whole documents, and the containers they describe.
 DOCUMENTS: dict[str, tuple[dict[str, t.Any], dict[str, t.Any]]] = {
     "services": ({"services": {"a": {"image": "b"}}}, {"a": {"image": "b", "restart": "no"}}),
@@ -350,6 +401,13 @@ DOCUMENTS: dict[str, tuple[dict[str, t.Any], dict[str, t.Any]]] = {
         {"services": {"a": {"image": "b", "networks": ["n"]}}, "networks": {"n": {}}},
         {"a": {"image": "b", "restart": "no"}},
     ),
+    **{
+        f"networks.*.{key}": (
+            {"services": {"a": {"image": "b", "networks": ["n"]}}, "networks": {"n": tree}},
+            {"a": {"image": "b", "restart": "no", "networks": {"n": []}}},
+        )
+        for key, tree in NETWORKS.items()
+    },
     "secrets": granting("secrets", file="key.txt"),
     "secrets.*.file": granting("secrets", file="/p/key.txt"),
     "secrets.*.environment": granting("secrets", environment="KEY"),
@@ -458,6 +516,21 @@ def test_a_supported_key_of_the_file(key: str) -> None:
     assert containers(tree, environment={"KEY": "text of key", "WORD": "key"}) == expected
 
 
+@pytest.mark.parametrize("key", sorted(NETWORKS))
+def test_what_a_file_says_of_a_network_is_said_of_the_sets(key: str) -> None:
+    tree = {
+        "services": {"a": {"image": "b", "networks": ["n"]}},
+        "networks": {"n": NETWORKS[key], "unused": {"internal": True}},
+    }
+    found = compose_set("shop", ComposeSource(files=("/p/c.yaml",)), {"/p/c.yaml": yaml.safe_dump(tree)}.get)
+    assert found.network == "declared"
+    flattened = {
+        **NETWORKS[key],
+        **({"ipam_config": NETWORKS[key]["ipam"]["config"]} if "ipam" in NETWORKS[key] else {}),
+    }
+    assert found.networks == {"n": {name: value for name, value in flattened.items() if name != "ipam"}}
+
+
 def _without(tree: t.Any, key: str) -> t.Any:
     if isinstance(tree, dict):
         return {name: _without(value, key) for name, value in tree.items() if name != key}
@@ -489,7 +562,7 @@ def _document(path: str, value: t.Any) -> dict[str, t.Any]:
 @pytest.mark.parametrize("path", sorted(REFUSED))
 def test_a_refused_key(path: str) -> None:
     key = path.rpartition(".")[2]
-    lists = ("secrets", "configs", "dns_opt", "link_local_ips", "annotations", "labels")
+    lists = ("secrets", "configs", "link_local_ips", "annotations", "labels")
     with pytest.raises(OptionError) as failed:
         containers(_document(path, ["x"] if key in lists else "x"))
     assert failed.value.option == path.replace("*", "one").replace("[]", "[0]")
@@ -540,7 +613,11 @@ def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
         ({"volumes": [{"type": "npipe", "source": "x", "target": "/x"}]}, r"volumes\[0\]\.type: 'npipe'"),
         ({"volumes": [{"type": "bind", "source": "data", "target": "/x"}]}, r"volumes\[0\]\.source: .*absolute path"),
         ({"volumes": [{"type": "tmpfs", "target": "x"}]}, r"volumes\[0\]\.target: 'x'"),
-        ({"devices": ["vendor1.com/device=gpu"]}, r"devices\[0\]: .*CDI"),
+        ({"gpus": [{"count": 0}]}, r"gpus\[0\]\.count: 0"),
+        ({"gpus": "some"}, "gpus: 'str' .*write a list"),
+        ({"gpus": [{"count": 1, "device_ids": ["0"]}]}, r"gpus\[0\]\.count: 1 .*keep one"),
+        ({"deploy": {"resources": {"reservations": {"devices": [{"driver": "nvidia"}]}}}}, r"deploy\.resources\.reservations\.devices\[0\]\.capabilities: "),
+        ({"device_cgroup_rules": ["c 1:3"]}, r"device_cgroup_rules\[0\]: 'c 1:3'"),
         ({"networks": ["back"]}, r"networks\.back: .*no such network"),
         ({"mac_address": "01:00:5e:00:00:01"}, r"networks\.default\.mac_address: '01:00:5e"),
         ({"annotations": {"a": [1]}}, r"annotations\.a: "),
