@@ -62,8 +62,8 @@ def out_word(port: int, value: int) -> bytes:
 
 
 SERIAL = 0x3F8
-WAIT_FOR_KEY = b"\xb4\x02\x31\xd2\xcd\x14\xf6\xc4\x80\x75\xf7"
-"""mov ah, 2; xor dx, dx; int 14h (read COM1); repeat while it timed out."""
+WAIT_FOR_KEY = b"\xba\xfd\x03\xec\xa8\x01\x74\xfb\xba\xf8\x03\xec"
+"""mov dx, 3fdh; in al, dx; test al, 1; jz back (no byte on COM1 yet); mov dx, 3f8h; in al, dx. It needs no interrupt."""
 HALT = b"\xf4\xeb\xfd"
 SAY_UP = out_byte(SERIAL, ord("U"))
 
