@@ -19,7 +19,7 @@ from . import files, names, options
 from .api import Engine, EngineError
 from .health import Watch, wait_ready, wait_steady
 from .namespaces import shared
-from .observe import Container
+from .observe import Container, inspect_container
 from .plan import Wanted, Work
 from .refuse import refuse_unkept_limit
 from .spec import SetSpec
@@ -29,6 +29,7 @@ JSON = dict[str, t.Any]
 # More writers at once do not make the engine faster; see docs for the measurements.
 WRITERS = 4
 STOP_SECONDS = 10
+LATE_SECONDS = 10.0
 
 
 class Applier:
@@ -107,7 +108,7 @@ class Applier:
         assert wanted is not None
         name = names.container_name(self.spec.name, wanted.spec.name) + names.STAGED
         body = self._create_body(wanted, known=_work(step).order != BESIDE)
-        answer = self.engine.post("/containers/create", body, name=name)
+        answer = self._create(name, body)
         self._heed(wanted, answer)
         if wanted.spec.files:
             self.engine.unpack(name, "/", files.archive(wanted.spec.files))
@@ -115,6 +116,25 @@ class Applier:
             if network != wanted.network:
                 body = {"Container": name, "EndpointConfig": attachment.endpoint()}
                 self.engine.post(f"/networks/{network}/connect", body)
+
+    def _create(self, name: str, body: JSON) -> JSON:
+        """Make a container. A run that was killed may have left a request that the engine carries out only now: what comes of it goes again."""
+        assert self.watch is not None
+        end = time.monotonic() + LATE_SECONDS
+        while True:
+            seen = self.watch.count
+            try:
+                return t.cast(JSON, self.engine.post("/containers/create", body, name=name))
+            except EngineError as error:
+                late = inspect_container(self.engine, name) if error.status == 409 else None
+                strange = late is not None and (late.set != self.spec.name or late.transaction == self.transaction)
+                if error.status != 409 or strange or time.monotonic() >= end:
+                    raise
+            if late is not None:
+                remove_container(self.engine, late.id)
+            else:
+                # Its name is taken before it is there.
+                self.watch.wait_for_event(seen, end - time.monotonic())
 
     def _heed(self, wanted: Wanted, answer: JSON | None) -> None:
         """Pass the engine's warnings on. Raises HardshellError for one that says that a limit is not kept."""

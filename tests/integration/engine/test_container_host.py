@@ -23,6 +23,8 @@ from .sshd import run_sshd
 
 pytestmark = pytest.mark.engine
 
+FIREWALL_SCRIPT = Path(__file__).parents[3] / "roles/container_host/files/hardshell-firewall.sh"
+
 # What a supervisor of services says and does, as far as the role asks; the last argument of all but rc-update is the service.
 SYSTEMCTL = """#!/bin/sh
 echo "$*" >>{directory}/notes
@@ -36,6 +38,7 @@ case $1 in
     start) touch {directory}/started-$service ;;
     restart)
         if test "$2" = docker && grep -q refused /etc/docker/daemon.json; then exit 1; fi
+        test "$2" != hardshell-firewall || {firewall} || exit 1
         touch {directory}/started-$service
         ;;
 esac
@@ -52,7 +55,13 @@ RC_SERVICE = """#!/bin/sh
 echo "service $*" >>{directory}/notes
 case $2 in
     status) test -e {directory}/enabled-$1 ;;
+    restart) test "$1" != hardshell-firewall || {firewall} ;;
 esac
+"""
+FIREWALL = "sh /opt/hardshell/hardshell-firewall.sh apply /opt/hardshell/firewall"
+# The guest's rules are those of the engine's network namespace, and not this machine's own.
+IN_THE_GUEST = """#!/bin/sh
+exec nsenter --net=/proc/{process}/ns/net {program} "$@"
 """
 # What the role writes to must not be this machine's own.
 START = """
@@ -138,6 +147,9 @@ class Guest:
     def has(self, path: str) -> bool:
         return (self._root / path).exists()
 
+    def flush(self) -> None:
+        subprocess.run([str(self._directory / "bin/iptables"), "-t", "mangle", "-F"], check=True)
+
     def told(self) -> list[str]:
         """What the supervisor of services was told to do since the last time."""
         notes = self._directory / "notes"
@@ -159,12 +171,18 @@ def guest(daemon: Daemon, tmp_path: Path, request: pytest.FixtureRequest) -> t.I
     for name, text in (
         {"rc-update": RC_UPDATE, "rc-service": RC_SERVICE}.items() if openrc else [("systemctl", SYSTEMCTL)]
     ):
-        (tmp_path / "bin" / name).write_text(text.format(directory=tmp_path))
-        (tmp_path / "bin" / name).chmod(0o755)
+        (tmp_path / "bin" / name).write_text(text.format(directory=tmp_path, firewall=FIREWALL))
+    for name in ("iptables", "iptables-restore", "ip6tables", "ip6tables-restore"):
+        program = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+        (tmp_path / "bin" / name).write_text(IN_THE_GUEST.format(process=daemon.pid, program=program))
+    for stand_in in (tmp_path / "bin").iterdir():
+        stand_in.chmod(0o755)
     environment = f'DOCKER_HOST=unix://{daemon.socket} "PATH={tmp_path}/bin:{os.environ["PATH"]}"'
     within = ["unshare", "--mount", "sh", "-c", (WITHOUT_SYSTEMD if openrc else "") + START, "sh"]
     with run_sshd(tmp_path, within=within, SetEnv=environment) as server:
         yield Guest(tmp_path, server.port, server.process)
+    clear = ["nsenter", f"--net=/proc/{daemon.pid}/ns/net", str(FIREWALL_SCRIPT), "clear"]
+    subprocess.run(clear, check=True)
 
 
 def test_a_guest_without_python_is_converged(guest: Guest, tmp_path: Path) -> None:
@@ -239,6 +257,13 @@ def test_a_guest_with_openrc_has_the_same_services(guest: Guest) -> None:
     assert guest.text("etc/init.d/hardshell-fate").startswith("#!/sbin/openrc-run")
     assert guest.text("etc/init.d/hardshell-firewall").startswith("#!/sbin/openrc-run")
     assert guest.converge()[0] == 0
+    # Somebody takes the rules away behind the back of the service.
+    guest.told()
+    guest.flush()
+    assert guest.converge("--check")[0] == 1
+    assert guest.told() == []
+    assert guest.converge()[0] == 1
+    assert guest.told() == ["update --quiet add hardshell-firewall default", "service hardshell-firewall restart"]
 
 
 def test_an_engine_that_is_there_is_started_and_not_installed(guest: Guest, tmp_path: Path) -> None:

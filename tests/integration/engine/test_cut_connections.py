@@ -4,7 +4,7 @@
 
 """The way to the engine is cut at each request of a deploy and of an update: the old or the new set is whole, and the next run converges.
 
-A few requests of each; all of them when HARDSHELL_EVERY_REQUEST is set, which takes two hours.
+A few requests of each; all of them when HARDSHELL_EVERY_REQUEST is set, which takes two hours, or less with several processes: each has an engine of its own.
 """
 
 from __future__ import annotations
@@ -147,9 +147,13 @@ def found(engine: Engine, definition: Definition) -> dict[str, str]:
 
 
 def nothing_is_lost(engine: Engine, case: Case) -> None:
-    """After a run that was killed, either set can be made whole of the containers that there are, whatever they are called and whether they run."""
+    """After a run that was killed, either set can be made whole of the containers that there are, whatever they are called and whether they run.
+
+    One look: the engine may still be at work on what it was asked for.
+    """
     there = {
-        (name.removesuffix(".new").removesuffix(".old"), what.split()[0]) for name, what in found(engine, {}).items()
+        (name.removesuffix(".new").removesuffix(".old"), item["Image"])
+        for name, item in engine.daemon.containers().items()
     }
     sets = [
         {(name, what.split()[0]) for name, what in whole(definition).items()} for definition in (case.old, case.new)
@@ -228,6 +232,23 @@ def test_a_run_that_is_cut_leaves_a_whole_set_and_the_next_one_converges(
         broken += 1
     assert not wrong
     assert broken, "no request of the run is such"
+
+
+def test_what_a_killed_run_has_asked_for_and_comes_late_is_in_nobodys_way(engine: Engine, tmp_path: Path) -> None:
+    labels = {"hardshell.set": "shop", "hardshell.tenant": "acme", "hardshell.member": "web"}
+    late = [{"Image": "box:1", "Labels": labels}]
+
+    def comes_late(_count: int, request: str) -> bool:
+        if "/containers/create?name=shop_web.new" in request and late:
+            engine.daemon.request("POST", "/containers/create?name=shop_web.new", late.pop())
+        return False
+
+    definition = {"web": CHAIN["api"]}
+    path = str(tmp_path / "proxy.sock")
+    with FaultProxy(engine.daemon.socket, path, comes_late):
+        engine.deploy(definition, docker_host=f"unix://{path}")
+    assert found(engine, definition) == whole(definition)
+    assert engine.deploy(definition).result["changes"] == []
 
 
 def test_an_engine_that_stays_away_is_told_plainly(
