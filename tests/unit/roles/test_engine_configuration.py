@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import json
 import typing as t
@@ -26,7 +27,8 @@ def wanted(found: str, **variables: t.Any) -> t.Any:
     for file in ("defaults/main.yml", "vars/main.yml"):
         loaded = yaml.safe_load((role / file).read_text(encoding="utf-8"))
         known.update({name: _trusted(value) for name, value in loaded.items()})
-    known.update(variables, __container_host_daemon_file={"stdout": found})
+    seen = base64.b64encode(found.encode()).decode()
+    known.update(variables, __container_host_looked={"stdout": f"hardshell-daemon: {seen}\r\n"})
     return Templar(DataLoader(), variables=known).template(trust_as_template("{{ __container_host_wanted_daemon }}"))
 
 
