@@ -111,7 +111,7 @@ clients: dev ## the lab against unmodified clients: XenAPI, npm's xen-api, commu
 
 e2e: dev ## real virtual machines: boot, converge, kill and run again, tear down
 	@tests/tools/allow_standard_ports.sh
-	$(PYTEST) -m e2e tests/e2e
+	$(PYTEST) -m e2e --durations=0 tests/e2e
 
 # Without no-assert: the asserts below plugins/ narrow types for mypy.
 sanity: dev ## ansible-test sanity on a throw-away copy

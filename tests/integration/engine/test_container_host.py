@@ -54,8 +54,11 @@ esac
 RC_SERVICE = """#!/bin/sh
 echo "service $*" >>{directory}/notes
 case $2 in
-    status) test -e {directory}/enabled-$1 ;;
-    restart) test "$1" != hardshell-firewall || {firewall} ;;
+    status) test -e {directory}/started-$1 ;;
+    start | restart)
+        test "$1" != hardshell-firewall || {firewall} || exit 1
+        touch {directory}/started-$1
+        ;;
 esac
 """
 FIREWALL = "sh /opt/hardshell/hardshell-firewall.sh apply /opt/hardshell/firewall"
@@ -69,8 +72,9 @@ for folder in /etc/docker /etc/systemd/system /etc/init.d /opt; do mkdir -p $fol
 echo '{"log-driver": "journald", "labels": ["kept=yes"]}' >/etc/docker/daemon.json
 exec "$@"
 """
-# A guest with OpenRC has no systemctl: a file that is not executable is none.
-WITHOUT_SYSTEMD = "test ! -e /usr/bin/systemctl || mount --bind /etc/passwd $(realpath /usr/bin/systemctl) || exit 1"
+# A file that is not executable is no program.
+HIDE = "! program=$(command -v {program}) || mount --bind /etc/passwd $(realpath $program) || exit 1\n"
+HIDDEN = {"systemd": (), "openrc": ("systemctl",), "alpine": ("systemctl", "dockerd")}
 # An engine that answers when it has been started.
 STOPPED_DOCKER = """
 test -e {directory}/started-docker || exit 1
@@ -167,7 +171,7 @@ def guest(daemon: Daemon, tmp_path: Path, request: pytest.FixtureRequest) -> t.I
     if not shutil.which("docker"):
         pytest.skip("needs Docker's command line")
     (tmp_path / "bin").mkdir()
-    openrc = request.param == "openrc"
+    openrc = request.param in ("openrc", "alpine")
     for name, text in (
         {"rc-update": RC_UPDATE, "rc-service": RC_SERVICE}.items() if openrc else [("systemctl", SYSTEMCTL)]
     ):
@@ -178,7 +182,8 @@ def guest(daemon: Daemon, tmp_path: Path, request: pytest.FixtureRequest) -> t.I
     for stand_in in (tmp_path / "bin").iterdir():
         stand_in.chmod(0o755)
     environment = f'DOCKER_HOST=unix://{daemon.socket} "PATH={tmp_path}/bin:{os.environ["PATH"]}"'
-    within = ["unshare", "--mount", "sh", "-c", (WITHOUT_SYSTEMD if openrc else "") + START, "sh"]
+    hidden = "".join(HIDE.format(program=program) for program in HIDDEN[request.param])
+    within = ["unshare", "--mount", "sh", "-c", hidden + START, "sh"]
     with run_sshd(tmp_path, within=within, SetEnv=environment) as server:
         yield Guest(tmp_path, server.port, server.process)
     clear = ["nsenter", f"--net=/proc/{daemon.pid}/ns/net", str(FIREWALL_SCRIPT), "clear"]
@@ -295,6 +300,22 @@ def test_an_engine_that_is_there_is_started_and_not_installed(guest: Guest, tmp_
         "start docker",
         "--append --groups docker shop",
     ]
+    assert guest.converge()[0] == 0
+
+
+@pytest.mark.parametrize("guest", ["alpine"], indirect=True)
+def test_alpine_installs_an_engine_without_python(guest: Guest, tmp_path: Path) -> None:
+    for name, text in {"docker": STOPPED_DOCKER, "apk": 'echo "apk $*" >>{directory}/notes'}.items():
+        (tmp_path / "bin" / name).write_text(
+            "#!/bin/sh\n" + text.format(directory=tmp_path, docker=shutil.which("docker"))
+        )
+        (tmp_path / "bin" / name).chmod(0o755)
+    announced, output = guest.converge("--check", container_host_fate=False)
+    assert announced > 0, output
+    assert guest.told() == []
+    changed, output = guest.converge()
+    assert changed > 0, output
+    assert guest.told()[:3] == ["apk add --quiet docker", "update --quiet add docker default", "service docker start"]
     assert guest.converge()[0] == 0
 
 
