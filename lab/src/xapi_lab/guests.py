@@ -267,6 +267,8 @@ async def _after_end(lab: Lab, vm_ref: str, action: str, message: str, what: str
     host = lab.database.get("VM", vm_ref, "resident_on")
     set_halted(lab, vm_ref)
     if "restart" not in action:
+        if not lab.database.get("pool", lab.database.refs("pool")[0], "ha_reboot_vm_on_internal_shutdown"):
+            lab.database.set("VM", vm_ref, "ha_always_run", False)
         return
     guest_metrics.forget(lab, vm_ref)
     try:

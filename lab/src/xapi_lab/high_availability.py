@@ -110,6 +110,17 @@ async def recover(lab: Lab, host: str, lost: Iterable[str]) -> None:
     update_pool(db)
 
 
+async def keep_running(lab: Lab, vm_uuid: str) -> None:
+    """Start a protected VM that has ended without a call that asked for it (restart_auto_run_vms in xapi_ha_vm_failover.ml)."""
+    db = lab.database
+    vm = db.find_uuid("VM", vm_uuid)
+    if vm is None or not db.get("pool", db.refs("pool")[0], "ha_enabled"):
+        return
+    if is_protected(db.record("VM", vm)) and db.get("VM", vm, "power_state") == "Halted":
+        await _restart(lab, vm, alert=True)
+        update_pool(db)
+
+
 async def _restart(lab: Lab, vm: str, *, alert: bool) -> None:
     try:
         await CALLS["VM.start"](lab.system_context("VM.start"), vm, False, True)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xapi_lab import bootstrap, failover, guest_metrics, guests, model, operations
+from xapi_lab import bootstrap, failover, guest_metrics, guests, high_availability, model, operations
 from xapi_lab.agents import Agents
 from xapi_lab.call_log import CallLog
 from xapi_lab.calls import load_all
@@ -217,14 +217,18 @@ class Lab:
     # --- MachineListener
 
     def on_powered_off(self, uuid: str) -> None:
-        self.background(guests.powered_off(self, uuid))
+        self.background(self._ended(uuid, guests.powered_off(self, uuid)))
 
     def on_rebooted(self, uuid: str) -> None:
         self.background(guests.rebooted(self, uuid))
 
     def on_crashed(self, uuid: str, why: str) -> None:
         _LOG.warning("machine %s crashed: %s", uuid, why)
-        self.background(guests.crashed(self, uuid))
+        self.background(self._ended(uuid, guests.crashed(self, uuid)))
+
+    async def _ended(self, uuid: str, work: Coroutine[Any, Any, None]) -> None:
+        await work
+        await high_availability.keep_running(self, uuid)
 
     def on_addresses(self, uuid: str, addresses: Mapping[int, tuple[str, ...]]) -> None:
         guest_metrics.report_addresses(self, uuid, addresses)

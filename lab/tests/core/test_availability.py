@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from api_client import GIB, MIB, NULL, Api, Failure
+from xapi_lab.lab import Lab as LabInside
 from xapi_lab.testing import Lab
 
 
@@ -104,6 +105,29 @@ def test_ha_restarts_what_it_protects_in_order(lab: Lab, api: Api, hosts: dict[s
     assert domids == sorted(domids)
     assert not _live(api, hosts["two"])
     assert "HA_HOST_FAILED" in {message["name"] for message in api("message.get_all_records").values()}
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_ha_starts_a_protected_vm_again_that_switched_itself_off(
+    lab: Lab, api: Api, hosts: dict[str, str], again: bool
+) -> None:
+    api("pool.enable_ha", [], {})
+    pool = api("pool.get_all")[0]
+    api("pool.set_ha_reboot_vm_on_internal_shutdown", pool, again)
+    vm = _running(api, "protected", hosts["two"], "restart")
+    uuid, domid = api("VM.get_uuid", vm), api("VM.get_domid", vm)
+
+    async def switch_off(inside: LabInside) -> None:
+        await inside.machines.kill(uuid)
+        inside.on_powered_off(uuid)
+
+    lab.run(lambda inside: inside.background(switch_off(inside)))
+    if again:
+        api.wait(lambda: api("VM.get_power_state", vm) == "Running" and api("VM.get_domid", vm) != domid)
+    else:
+        api.wait(lambda: api("VM.get_power_state", vm) == "Halted")
+    assert api("VM.get_ha_always_run", vm) is again
+    assert api("VM.get_ha_restart_priority", vm) == "restart"
 
 
 def test_a_protected_vm_that_finds_no_host_is_told_of(lab: Lab, api: Api, hosts: dict[str, str]) -> None:
