@@ -60,6 +60,8 @@ class Lab:
         self._changed: asyncio.Future[None] = self._loop.create_future()
         self._wake_scheduled = False
         self._background: set[asyncio.Task[Any]] = set()
+        self.ending = asyncio.Event()
+        """The lab is about to end: nothing may wait for a client any more."""
         self.database = Database(self.model)
         self.database.refresh = operations.refresh
         self.database.touches = operations.touches

@@ -97,6 +97,9 @@ class NoMachines:
         self._announce(spec)
         return True
 
+    def display(self, uuid: str) -> Path | None:
+        return None
+
     async def usage(self, uuid: str) -> Usage:
         return Usage(memory=self.spec(uuid).memory)
 

@@ -17,7 +17,7 @@ from xapi_lab.connections import ConnectionServer, Request, make_request
 from xapi_lab.dispatch import dispatch
 from xapi_lab.errors import XapiError
 from xapi_lab.faults import ConnectionCut
-from xapi_lab.http_handlers import raw_vdi, statistics, vm_archive
+from xapi_lab.http_handlers import console, raw_vdi, statistics, vm_archive
 from xapi_lab.http_handlers.access import NO_CACHE, forbidden, host_asked, internal_error, page
 from xapi_lab.lab import Lab
 from xapi_lab.listeners import Listeners
@@ -106,6 +106,7 @@ class Server:
         return web.ServerRunner(server)
 
     async def stop(self, *, stop_machines: bool) -> None:
+        self.lab.ending.set()
         self.lab.sessions.logout_all()
         self.lab.wake()
         await asyncio.sleep(0)
@@ -117,16 +118,19 @@ class Server:
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         path = request.path.rstrip("/") or "/"
-        handler = _HANDLERS.get((request.method, path))
+        method = "CONNECT" if request.is_tunnel else request.method
+        if (method, path) == ("CONNECT", "/console"):
+            return await console.connect(self.lab, request)  # ends with its connection
+        handler = _HANDLERS.get((method, path))
         if handler is not None:
             return await self.lab.to_the_end(handler(self.lab, request))
-        if request.method == "POST":
+        if method == "POST":
             return await self._rpc(request, json=path == "/jsonrpc")
-        if request.method == "OPTIONS":
+        if method == "OPTIONS":
             return web.Response(headers={**_headers(request), "Access-Control-Allow-Methods": "PUT"})
-        if request.method in {"GET", "PUT", "CONNECT"}:
+        if method in {"GET", "PUT", "CONNECT"}:
             return forbidden()
-        return page(501, "Method not implemented", "method not implemented", request.method)
+        return page(501, "Method not implemented", "method not implemented", method)
 
     async def _rpc(self, http_request: Request, *, json: bool) -> web.StreamResponse:
         length = http_request.content_length

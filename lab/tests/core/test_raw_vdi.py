@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -99,6 +100,32 @@ def test_a_forgotten_disk_is_introduced_again(api: Api) -> None:
     api("VDI.forget", vdi)
     again = api("VDI.introduce", uuid, "back", "", sr, "user", False, False, {}, uuid, {}, {})
     assert get(api, f"vdi={again}") == b"kept".ljust(4 * MIB, b"\0")
+
+
+@pytest.mark.parametrize(
+    ("format_", "cut", "error"),
+    [("raw", 0, []), ("vhd", 0, []), ("raw", 1, ["VDI_IO_ERROR"]), ("vhd", MIB, ["VDI_IO_ERROR"])],
+)
+def test_an_upload_without_a_length_ends_when_the_disk_is_full(
+    lab: Lab, api: Api, format_: str, cut: int, error: list[str]
+) -> None:
+    source, vdi, task = api.vdi(4 * MIB), api.vdi(4 * MIB), api("task.create", "upload", "")
+    put(api, f"vdi={source}", b"q" * 3 * MIB)
+    image = get(api, f"vdi={source}&format={format_}")
+    path = f"/import_raw_vdi?session_id={api.session}&vdi={vdi}&task_id={task}&format={format_}"
+    with (
+        socket.create_connection((lab.host, lab.port), 60) as plain,
+        lab.ssl_context.wrap_socket(plain, server_hostname=lab.host) as connection,
+    ):
+        connection.sendall(f"PUT {path} HTTP/1.0\r\nConnection:close\r\n\r\n".encode())
+        assert connection.recv(12).endswith(b" 200")
+        connection.sendall(image[: len(image) - cut])
+        if not cut:
+            while connection.recv(65536):
+                pass
+    assert api.task_end(task)["error_info"][:1] == error
+    if not cut:
+        assert get(api, f"vdi={vdi}") == get(api, f"vdi={source}")
 
 
 def test_an_empty_probe_changes_nothing(api: Api) -> None:

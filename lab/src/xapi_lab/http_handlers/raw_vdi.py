@@ -7,6 +7,7 @@ The answer 200 is sent before the body is read; only the task says whether the i
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from aiohttp import web
@@ -20,6 +21,7 @@ from xapi_lab.http_handlers.access import bad_request, guarded, not_found, param
 from xapi_lab.http_handlers.redirect import elsewhere
 from xapi_lab.http_handlers.streaming import body, early_answer, end, find, outcome, task_for
 from xapi_lab.lab import Lab
+from xapi_lab.machines.contract import StorageError
 from xapi_lab.operations import vdi_refusal
 
 _FORMATS = ("raw", "vhd")
@@ -63,8 +65,11 @@ async def _import(
     if vdi is None and sr is None:
         lab.tasks.fail(task, ["VDI_MISSING"])
         return bad_request()
-    if vdi is None and format_ != "raw":
-        lab.tasks.fail(task, ["INTERNAL_ERROR", f"Importing a {format_.upper()} directly into an SR not yet supported"])
+    if vdi is None and (format_ != "raw" or request.body_length is None):
+        refusal = f"Importing a {format_.upper()} directly into an SR not yet supported"
+        if format_ == "raw":
+            refusal = "Not enough info supplied to import"
+        lab.tasks.fail(task, ["INTERNAL_ERROR", refusal])
         return bad_request()
     redirect = elsewhere(lab, request, str(sr) if vdi is None else lab.database.get("VDI", vdi, "SR"), task)
     if redirect is not None:
@@ -74,11 +79,14 @@ async def _import(
         try:
             if vdi is None:
                 vdi = await create_vdi(context, _imported_record(str(sr), request.content_length or 0))
-            await _receive(lab, request, context, vdi, format_)
+            await _receive(request, context, vdi, format_)
         finally:
             if vdi is not None:
                 await measure(context, vdi)
         lab.tasks.succeed(task, vdi)
+    if request.body_length is None:
+        await end(response)
+        request.protocol.force_close()  # what a client may still send is not waited for
     return await end(response)
 
 
@@ -88,23 +96,35 @@ def _imported_record(sr: str, size: int) -> dict[str, object]:
             "tags": []}  # fmt: skip
 
 
-async def _receive(lab: Lab, request: Request, context: Context, vdi: str, format_: str) -> None:
+async def _receive(request: Request, context: Context, vdi: str, format_: str) -> None:
+    lab = context.lab
     refusal = vdi_refusal(lab.database, vdi, "destroy")
     if refusal is not None:
         raise XapiError("VDI_IN_USE", vdi) if refusal.code == "VDI_IN_USE" else refusal
-    record = lab.database.record("VDI", vdi)
-    if request.content_length == 0:
+    record, length = lab.database.record("VDI", vdi), request.body_length
+    if length == 0:
         return
     key = context.task
     lab.database.put_in_map("VDI", vdi, "current_operations", key, "update")
     try:
-        chunks = body(request, context, request.content_length)
-        await lab.storage.write_stream(
-            record["uuid"], lab.sr_path(record["SR"]), format_, chunks, request.content_length
-        )
+        chunks = body(request, context, length)
+        if length is None and format_ == "raw":
+            chunks = _as_much_as(chunks, record["virtual_size"])
+        await lab.storage.write_stream(record["uuid"], lab.sr_path(record["SR"]), format_, chunks, length)
     finally:
         if lab.database.exists("VDI", vdi):
             lab.database.remove_from_map("VDI", vdi, "current_operations", key)
+
+
+async def _as_much_as(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
+    """As much of a body without a length as the disk holds; what vhd-tool then reads (serve_raw_to_raw in impl.ml)."""
+    left = size
+    while left > 0:
+        chunk = await anext(chunks, b"")
+        if not chunk:
+            raise StorageError(f"the connection was closed after {size - left} of {size} bytes")
+        yield chunk[:left]
+        left -= len(chunk)
 
 
 @guarded("vm-admin", "get_export_raw_vdi")

@@ -43,7 +43,7 @@ def find(lab: Lab, class_name: str, text: str | None) -> str | None:
     return text if lab.database.exists(class_name, text) else lab.database.find_uuid(class_name, text)
 
 
-class _UntilClosed(web.StreamResponse):
+class UntilClosed(web.StreamResponse):
     """An answer without a length, which ends with its connection: XAPI does not send chunks."""
 
     _length_check = False
@@ -51,7 +51,7 @@ class _UntilClosed(web.StreamResponse):
 
 async def early_answer(request: Request, task: str, headers: dict[str, str]) -> web.StreamResponse:
     """Send status 200 and the headers; what becomes of the request is told by the task alone."""
-    response = _UntilClosed(headers={**headers, "Cache-Control": NO_CACHE, "task-id": task, "Connection": "close"})
+    response = UntilClosed(headers={**headers, "Cache-Control": NO_CACHE, "task-id": task, "Connection": "close"})
     response.force_close()
     with contextlib.suppress(ConnectionError):  # a client that has hung up may have sent all that is needed
         await response.prepare(request)

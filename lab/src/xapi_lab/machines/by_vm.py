@@ -88,6 +88,9 @@ class MachinesByVm:
     async def change_medium(self, uuid: str, device: int, path: Path | None) -> None:
         await self.of(uuid).change_medium(uuid, device, path)
 
+    def display(self, uuid: str) -> Path | None:
+        return self._of_machine[uuid].display(uuid) if uuid in self._of_machine else None
+
     async def usage(self, uuid: str) -> Usage:
         return await self.of(uuid).usage(uuid)
 

@@ -34,6 +34,7 @@ QMP_SOCKET = "qmp.sock"
 CONSOLE_SOCKET = "console.sock"
 CONSOLE_LOG = "console.log"
 AGENT_SOCKET = "agent.sock"
+DISPLAY_SOCKET = "display.sock"
 FIRMWARE_VARIABLES = "efi-variables.fd"
 
 AGENT_PORT = "agent-port"
@@ -127,7 +128,7 @@ def build(
         "-name", f"guest={(spec.name or spec.uuid).replace(',', ',,')}", "-uuid", spec.uuid,
         "-machine", "pc", "-accel", accelerator.option, "-cpu", accelerator.cpu,
         "-smp", str(spec.vcpus), "-m", f"size={max(1, spec.memory // MIB)}M",
-        "-rtc", "base=utc", "-display", "none", "-vga", "std",
+        "-rtc", "base=utc", "-display", "none", "-vnc", f"unix:{DISPLAY_SOCKET}", "-vga", "std",
         "-action", "panic=shutdown", "-device", "pvpanic",
         "-object", "rng-random,id=random,filename=/dev/urandom",
         "-device", f"virtio-rng-pci,rng=random,bus=pci.0,addr={RNG_SLOT:#x}",

@@ -157,6 +157,9 @@ class Machines(Protocol):
     async def change_medium(self, uuid: str, device: int, path: Path | None) -> None:
         """Insert a medium into a CD drive; None ejects it."""
 
+    def display(self, uuid: str) -> Path | None:
+        """The Unix socket where a machine shows its screen by RFB (VNC); None when it shows none."""
+
     async def adopt(self, spec: MachineSpec) -> bool:
         """Take over a machine that an earlier lab process started; False when it is gone."""
 

@@ -295,6 +295,10 @@ class QemuMachines(RunningMachines[Machine]):
 
     # --- usage
 
+    def display(self, uuid: str) -> Path | None:
+        path = self.folder(uuid) / command_line.DISPLAY_SOCKET
+        return path if uuid in self._machines and path.exists() else None
+
     async def usage(self, uuid: str) -> Usage:
         machine = self._running(uuid)
         cpus = await machine.execute("query-cpus-fast")

@@ -136,7 +136,7 @@ class QcowStorage:
                     raise StorageError(f"the image has {length} bytes and disk {uuid} only {size}")
                 await self._write_raw(file.fileno(), chunks, size, uuid)
             elif format == "vhd":
-                await self._write_vhd(file.fileno(), chunks, size, uuid)
+                await self._write_vhd(file.fileno(), chunks, size, uuid, length)
             else:
                 raise StorageError(f"format {format} is not known: use raw or vhd")
 
@@ -157,13 +157,16 @@ class QcowStorage:
                 await flush()
         await flush()
 
-    async def _write_vhd(self, fd: int, chunks: AsyncIterator[bytes], size: int, uuid: str) -> None:
+    async def _write_vhd(self, fd: int, chunks: AsyncIterator[bytes], size: int, uuid: str, length: int | None) -> None:
         reader = VhdReader(chunks)
         try:
             async for offset, data in reader.extents():
                 if offset + len(data) > size or (reader.virtual_size or 0) > size:
                     raise StorageError(f"the VHD is larger than disk {uuid}, which has {size} bytes")
                 await asyncio.to_thread(write_sparsely, fd, offset, data)
+            if length is not None:
+                async for _ in chunks:  # what a client sends after the end is not looked at
+                    pass
         except VhdError as error:
             raise StorageError(f"the image cannot be read: {error}") from error
 

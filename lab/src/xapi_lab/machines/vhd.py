@@ -140,8 +140,7 @@ class VhdReader:
                 data = block[start * SECTOR : end * SECTOR][: max(0, footer.virtual_size - offset)]
                 if data:
                     yield offset, data
-        while await stream.read(1 << 20):
-            pass
+        await stream.exactly(SECTOR, "last footer")
 
 
 def present_runs(bitmap: bytes, sectors: int) -> list[tuple[int, int]]:

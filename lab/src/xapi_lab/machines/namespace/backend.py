@@ -212,6 +212,9 @@ class NamespaceMachines(RunningMachines[NamespaceMachine]):
 
     # --- usage
 
+    def display(self, uuid: str) -> Path | None:  # noqa: ARG002
+        return None
+
     async def usage(self, uuid: str) -> Usage:
         machine = self._running(uuid)
         vcpus = max(1, self._specs[uuid].vcpus)
