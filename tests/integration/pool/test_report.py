@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import typing as t
 from pathlib import Path
 
+import pytest
 import yaml
+from xapi_lab.rrd import Rrd, Source
 from xapi_lab.testing import Lab
 
 if t.TYPE_CHECKING:
@@ -104,3 +107,20 @@ def test_a_pool_that_is_down_fails_plainly(lab: Lab, tmp_path: Path) -> None:
     assert said.count("[ERROR]") <= 1
     assert "127.0.0.1:1" in said
     assert "Traceback" not in said
+
+
+def test_what_was_used(controller_pool: Pool, tmp_path: Path) -> None:
+    pool = controller_pool
+    pool.ok("vm", name="shop", tenant="acme", template="Debian Bookworm 12", state="running")
+    uuid = pool.record("VM", "shop")["uuid"]
+    rrd, now = Rrd(), time.time()
+    for before in range(3600, 0, -5):
+        rrd.add(now - before, {Source("cpu0", "", ""): 1.0, Source("memory", "", ""): float(1 << 30)})
+    pool.lab.run(lambda inside: inside.measurements.vms.update({uuid: rrd}))
+    hosts = inventory(tmp_path / "hosts.yml", pool.connection(), acme=["shop", "not-there"])
+    code, said, rows = report(tmp_path, hosts, report_engines="false", report_usage_since='"30m"')
+    assert code == 0, said
+    assert rows["shop"]["usage"]["cpu_seconds"] == pytest.approx(1800, rel=0.05)
+    assert rows["not-there"]["usage"] is None
+    assert "acme used 0.5 CPU-hours and 0.5 GiB-hours of memory" in said
+    assert "acme used 0.5 CPU-hours" in (tmp_path / "report.txt").read_text()
