@@ -86,7 +86,7 @@ class ImagePerformer:
                 )
             except TaskTimeout as late:
                 destroy_vdi(self._session, vdi, self._show)
-                raise HardshellError(f"{late}; give more in upload_timeout, or see what holds the pool up") from late
+                raise HardshellError(f"{late}; give more in upload_timeout, or see what holds the pool up") from late  # pylint: disable=bad-exception-cause
             except HardshellError:
                 destroy_vdi(self._session, vdi, self._show)
                 raise

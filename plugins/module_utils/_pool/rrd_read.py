@@ -51,7 +51,7 @@ def _parsed(address: Address, parse: t.Callable[[str], Parsed], text: str) -> Pa
     try:
         return parse(text)
     except NotAnArchive as error:
-        raise Unreadable(f"what {address} answered is none of XAPI's archives: {error}") from error
+        raise Unreadable(f"what {address} answered is none of XAPI's archives: {error}") from error  # pylint: disable=bad-exception-cause
 
 
 def _get(session: Session, address: Address, path: str, query: t.Mapping[str, str]) -> str | None:
@@ -74,7 +74,7 @@ def _get(session: Session, address: Address, path: str, query: t.Mapping[str, st
         except (OSError, http.client.HTTPException, UnicodeDecodeError) as error:
             raise Unreadable(f"{address} cannot be read: {str(error) or type(error).__name__}") from error
         except TlsError as error:
-            raise Unreadable(error.message) from error
+            raise Unreadable(error.message) from error  # pylint: disable=bad-exception-cause
         finally:
             connection.close()
     raise Unreadable(f"{address} sends us from host to host without end")
