@@ -90,9 +90,7 @@ def _dumped(archive: ElementTree.Element, names: t.Sequence[str], step: int, upd
 
 def _column(entry: str) -> tuple[str, str] | None:
     """The VM and the source of an entry of the legend, such as ``AVERAGE:vm:UUID:cpu0``; None for what does not count here."""
-    function, _, rest = entry.partition(":")
-    kind, _, rest = rest.partition(":")
-    uuid, _, name = rest.partition(":")
+    function, kind, uuid, name = [*entry.split(":", 3), "", "", ""][:4]
     return (uuid, name) if function == AVERAGE and kind == "vm" and _COUNTED.fullmatch(name) else None
 
 
