@@ -41,7 +41,7 @@ LICENSE_PARAMS = {
         for feature in (
             "vlan", "vswitch_controller", "lab", "stage", "storagelink", "storagelink_site_recovery", "web_selfservice",
             "rbac", "dmc", "checkpoint", "cifs", "ha", "pooling", "vif_locking", "vm_groups", "storage_xen_motion",
-            "xen_motion", "export_resource_data", "import_vm", "live_patching", "set_vcpus_number_live",
+            "xen_motion", "export_resource_data", "import_vm", "live_patching", "set_vcpus_number_live", "vtpm",
         )
     },
 }  # fmt: skip
