@@ -29,7 +29,7 @@ from .replicas import expand
 from .reported import NO_NEW_PRIVILEGES
 
 _DIRECT = {option.name: option.parse for option in OPTIONS if option.parse}
-_MEMBER_KEYS = (
+MEMBER_KEYS = (
     *_DIRECT,
     "image",
     "files",
@@ -240,7 +240,7 @@ def _member(
 ) -> MemberSpec:
     path = f"containers.{name}"
     given = {
-        key: value for key, value in parsers.known_keys(path, definition, _MEMBER_KEYS).items() if value is not None
+        key: value for key, value in parsers.known_keys(path, definition, MEMBER_KEYS).items() if value is not None
     }
     if "image" not in given:
         raise OptionError(f"{path}.image", None, "every container needs an image, such as redis:7")

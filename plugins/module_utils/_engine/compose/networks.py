@@ -163,7 +163,9 @@ def settings_of_networks(model: JSON, in_use: t.Collection[str]) -> dict[str, JS
     return found
 
 
-def _pool(given: JSON) -> JSON:
+def _pool(given: t.Any) -> t.Any:
+    if not isinstance(given, dict):
+        return given
     return {key: item for key, item in given.items() if item is not None and not key.startswith("x-")}
 
 

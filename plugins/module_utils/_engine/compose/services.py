@@ -136,7 +136,7 @@ class Services:
         found: JSON = {"image": given["image"], **_restart(path, given), **self._command(path, given)}
         for key, option in _RENAMED.items():
             if key in given:
-                _add(found, option, f"{path}.{key}", _logging(given[key]) if key == "logging" else given[key])
+                _add(found, option, f"{path}.{key}", _WRITTEN.get(key, _as_it_is)(given[key]))
         _add_deploy(found, f"{path}.deploy", given.get("deploy") or {})
         _add(found, "environment", f"{path}.environment", self._environment(path, given))
         _add(found, "labels", f"{path}.labels", self._labels(path, given))
@@ -278,6 +278,18 @@ def _logging(given: t.Any) -> t.Any:
     return {"driver": "json-file", **given} if isinstance(given, dict) and given else given
 
 
+def _search(given: t.Any) -> t.Any:
+    """An empty domain takes the VM's own away, which the engine calls a dot."""
+    return ["." if item == "" else item for item in given] if isinstance(given, list) else given
+
+
+def _as_it_is(given: t.Any) -> t.Any:
+    return given
+
+
+_WRITTEN: t.Mapping[str, t.Callable[[t.Any], t.Any]] = {"logging": _logging, "dns_search": _search}
+
+
 def _replicas(path: str, given: JSON) -> JSON:
     told = {
         f"{path}.{key}": value
@@ -348,6 +360,8 @@ def _blkio(path: str, given: JSON) -> JSON:
             found[key] = {}
             for index, limit in enumerate(item):
                 option = f"{path}.blkio_config.{key}[{index}]"
+                if not isinstance(limit, dict):
+                    raise OptionError(option, limit, "write a mapping with path and rate")
                 for name in ("path", "rate"):
                     if limit.get(name) is None:
                         raise OptionError(f"{option}.{name}", None, "say the device and its limit for a second")

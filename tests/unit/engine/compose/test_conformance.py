@@ -206,7 +206,10 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
     "devices[].target": [({"devices": [{"source": "/dev/a", "target": "/dev/b"}]}, {"devices": ["/dev/a:/dev/b:rwm"]})],
     "devices[].permissions": [({"devices": [{"source": "/dev/a", "permissions": "r"}]}, {"devices": ["/dev/a:/dev/a:r"]})],
     "dns": [({"dns": "8.8.8.8"}, {"dns": ["8.8.8.8"]}), ({"dns": ["8.8.8.8", "9.9.9.9"]}, {"dns": ["8.8.8.8", "9.9.9.9"]})],
-    "dns_search": [({"dns_search": "a.example"}, {"dns_search": ["a.example"]})],
+    "dns_search": [
+        ({"dns_search": "a.example"}, {"dns_search": ["a.example"]}),
+        ({"dns_search": ""}, {"dns_search": ["."]}),
+    ],
     "domainname": [({"domainname": "a.example"}, {"domainname": "a.example"})],
     "entrypoint": [
         ({"entrypoint": "/code/start.sh"}, {"entrypoint": "/code/start.sh"}),
@@ -613,6 +616,7 @@ def test_a_refused_key_may_say_what_is_done_anyway(path: str) -> None:
         ({"volumes": [{"type": "npipe", "source": "x", "target": "/x"}]}, r"volumes\[0\]\.type: 'npipe'"),
         ({"volumes": [{"type": "bind", "source": "data", "target": "/x"}]}, r"volumes\[0\]\.source: .*absolute path"),
         ({"volumes": [{"type": "tmpfs", "target": "x"}]}, r"volumes\[0\]\.target: 'x'"),
+        ({"blkio_config": {"device_read_bps": [None]}}, r"blkio_config\.device_read_bps\[0\]: .*path and rate"),
         ({"gpus": [{"count": 0}]}, r"gpus\[0\]\.count: 0"),
         ({"gpus": "some"}, "gpus: 'str' .*write a list"),
         ({"gpus": [{"count": 1, "device_ids": ["0"]}]}, r"gpus\[0\]\.count: 1 .*keep one"),
