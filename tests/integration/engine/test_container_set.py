@@ -305,3 +305,23 @@ def test_an_address_of_ones_own_is_kept_and_compared(engine: Engine) -> None:
     assert engine.deploy(definition).actions == [("replace", "container", "one")]
     attached = engine.daemon.inspect("shop_one")["NetworkSettings"]["Networks"]
     assert attached["shop_one"]["MacAddress"] == "02:42:ac:11:00:07"
+
+
+def test_what_newer_engines_know_is_kept_and_compared(engine: Engine) -> None:
+    api = tuple(map(int, engine.daemon.request("GET", "/version")["ApiVersion"].split(".")))
+    quick = {"test": ["CMD", "true"], "interval": "1m", "start_period": "1m", "start_interval": "200ms"}
+    definition: dict[str, t.Any] = {"one": {"image": "box:1", "annotations": {"org.example.colour": "blue"}}}
+    if api < (1, 43):
+        with pytest.raises(HardshellError, match=r"annotations: the engine speaks API 1\.4"):
+            engine.deploy(definition)
+        return
+    if api < (1, 44):
+        pytest.skip("Docker Engine 24 knows annotations and no start_interval")
+    definition["one"]["healthcheck"] = quick
+    made = check_then_run(engine, definition)
+    assert made.warnings == []
+    # Without start_interval it would be a minute.
+    assert made.members["one"]["health"] == "healthy"
+    assert engine.daemon.inspect("shop_one")["HostConfig"]["Annotations"] == {"org.example.colour": "blue"}
+    changed = check_then_run(engine, {"one": {"image": "box:1", "healthcheck": quick}})
+    assert changed.result["changes"][0]["after"] == {"annotations": {}}
