@@ -165,7 +165,8 @@ options:
       - Credentials for the private registries that images are pulled from. They go to the engine with the requests that need them; nothing is written
         to a disk, on the controller or in the VM.
       - A registry whose certificate is signed by an authority of your own needs that authority on the engine's machine, where the engine looks for it
-        (C(/etc/docker/certs.d/REGISTRY/ca.crt)), since it is the engine that pulls.
+        (C(/etc/docker/certs.d/REGISTRY/ca.crt)), since it is the engine that pulls. The role P(hardshell.xen.container_host#role) puts it there, with
+        C(container_host_registry_cas).
     type: list
     elements: dict
     default: []

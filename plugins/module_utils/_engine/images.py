@@ -122,6 +122,8 @@ def _registry_digest(engine: Engine, registries: t.Iterable[Registry], reference
     except EngineError as error:
         refused = any(word in error.message for word in ("unauthorized", "denied", "basic auth credentials"))
         hint = "give who may read it under registries:" if refused else "load it with images:, or correct its name"
+        if "x509" in error.message or "certificate" in error.message:
+            hint = "put its authority on the engine's machine (container_host_registry_cas of the role container_host)"
         raise HardshellError(
             f"image: {image} is not in the engine, and its registry does not give it: {error.message}; {hint}"
         ) from error

@@ -22,7 +22,9 @@ from .conftest import Daemon, Engine, UnixConnection
 
 pytestmark = pytest.mark.engine
 
-REGISTRY = "127.0.0.1:5000"
+# An address that the engine does not take for a registry without TLS, as it does those of the loopback network.
+ADDRESS = "192.0.2.99"
+REGISTRY = f"{ADDRESS}:5000"
 PASSWORD = "correct-horse"  # noqa: S105
 IMAGE = f"{REGISTRY}/shop/web:1"
 ALLOWED = {"registry": REGISTRY, "username": "acme", "password": PASSWORD}
@@ -39,12 +41,22 @@ def registry(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> t.Iter
     settings = {
         "version": 0.1,
         "storage": {"filesystem": {"rootdirectory": str(directory / "data")}},
-        "http": {"addr": REGISTRY},
+        "http": {
+            "addr": REGISTRY,
+            "tls": {"certificate": str(directory / "cert.pem"), "key": str(directory / "key.pem")},
+        },
         "auth": {"htpasswd": {"realm": "test", "path": str(directory / "htpasswd")}},
     }
     (directory / "config.json").write_text(json.dumps(settings))
-    # In the engine's own network namespace, whose loopback the engine takes for a registry without TLS.
-    inside = ["nsenter", f"--net=/proc/{daemon.pid}/ns/net"]
+    files = ["-keyout", str(directory / "key.pem"), "-out", str(directory / "cert.pem")]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    name = ["-subj", "/CN=registry", "-addext", f"subjectAltName=IP:{ADDRESS}"]
+    subprocess.run(["openssl", "req", "-x509", *kind, *name, *files], check=True, capture_output=True)
+    inside = ["nsenter", f"--net=/proc/{daemon.pid}/ns/net", f"--mount=/proc/{daemon.pid}/ns/mnt"]
+    ready = f"ip address add {ADDRESS}/32 dev lo && mkdir -p /etc/docker && mount -t tmpfs tmpfs /etc/docker"
+    subprocess.run([*inside, "sh", "-c", ready], check=True)
+    (directory / "engine").symlink_to(f"/proc/{daemon.pid}/root/etc/docker")
+    _trust(directory)
     command = [*inside, "setpriv", "--pdeathsig", "TERM", "docker-registry", "serve", str(directory / "config.json")]
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -54,6 +66,13 @@ def registry(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> t.Iter
     finally:
         process.terminate()
         process.wait(10)
+
+
+def _trust(directory: Path) -> None:
+    """Put the registry's authority where the role container_host puts it."""
+    authority = directory / "engine/certs.d" / REGISTRY / "ca.crt"
+    authority.parent.mkdir(parents=True, exist_ok=True)
+    authority.write_bytes((directory / "cert.pem").read_bytes())
 
 
 def _push(daemon: Daemon, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -100,3 +119,13 @@ def test_without_the_right_credentials_nothing_is_begun(forgotten: Engine, regis
         forgotten.deploy({"web": {"image": IMAGE}}, pull="missing", registries=registries)
     assert "horse" not in failure.value.message
     assert forgotten.daemon.containers() == {}
+
+
+def test_a_registry_whose_authority_the_engine_does_not_know_is_told_as_that(forgotten: Engine, registry: Path) -> None:
+    (registry / "engine/certs.d" / REGISTRY / "ca.crt").unlink()
+    try:
+        with pytest.raises(HardshellError, match="certificate.*container_host_registry_cas"):
+            forgotten.deploy({"web": {"image": IMAGE}}, pull="missing", registries=[ALLOWED])
+    finally:
+        _trust(registry)
+    assert forgotten.deploy({"web": {"image": IMAGE}}, pull="missing", registries=[ALLOWED]).changed
