@@ -76,8 +76,12 @@ class Images:
         return self._ids.get(reference)
 
     def digest_of(self, image_id: str, reference: Reference) -> str:
-        """The digest under which the image's registry knows it; empty for one that came from no registry."""
-        return self._digests.get(image_id, {}).get(reference.name, "")
+        """The digest under which the image's registry knows it; empty for one that came from no registry.
+
+        With containerd's image store the id is that digest, and of an image with several names the engine tells the digest with one of them.
+        """
+        known = self._digests.get(image_id, {})
+        return known.get(reference.name, image_id if image_id in known.values() else "")
 
     def with_image(self, reference: Reference, image_id: str) -> Images:
         """The images as they will be once ``reference`` names ``image_id``."""
