@@ -80,9 +80,10 @@ class Engine:
         if not offered:
             raise HardshellError(f"docker_host: what answers at {self.host} is not a Docker Engine")
         if answer.headers.get("Libpod-Api-Version"):
-            # Seen with Podman 4.3: every run would find each container in another network, and consumers would not know a provider by its alias.
+            # Seen with Podman 4.3, 5.4 and 5.8: consumers do not know a provider by its alias, and every run would find each container in another network.
             raise HardshellError(
-                f"docker_host: what answers at {self.host} is Podman, which does not keep the aliases of links; a Docker Engine is needed"
+                f"docker_host: what answers at {self.host} is Podman {answer.headers['Libpod-Api-Version']}, which keeps no aliases of links and "
+                "reports containers otherwise than they were asked for; a Docker Engine is needed"
             )
         if _version(offered) < OLDEST_API:
             raise HardshellError(
