@@ -49,6 +49,8 @@ with socket.create_server(("::", 80), family=socket.AF_INET6) as server:
     while True:
         server.accept()[0].close()
 """
+# Without a second's search for somebody who has the address already, even a link's own.
+AT_ONCE = "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad"
 # A guest without iptables: a file that is not executable is none.
 WITHOUT_IPTABLES = "mount --bind /etc/passwd $(realpath $(command -v iptables-restore))"
 
@@ -60,6 +62,8 @@ class Neighbourhood:
         self._engine, self._neighbour, self._tool = engine, neighbour, tool
 
     def join(self) -> None:
+        for process in (self._engine, self._neighbour):
+            assert self._run(process, AT_ONCE) == 0
         self.on_guest(f"ip link add outside type veth peer name cable netns {self._neighbour}")
         self.on_guest(f"ip address add {GUEST}/24 dev outside && ip address add {GUEST6}/47 dev outside nodad")
         self.on_guest("ip link set outside up")
@@ -107,6 +111,8 @@ def neighbourhood(daemon: Daemon, request: pytest.FixtureRequest) -> t.Iterator[
         made.join()
         yield made
         assert made.firewall("clear")
+        # At once, and not when the kernel comes to it: the next test's is called so too.
+        made.on_guest("ip link delete outside")
 
 
 def test_only_the_sources_that_are_named_reach_published_ports(
@@ -138,7 +144,15 @@ def test_the_rules_hold_for_ipv6_and_a_flush_is_noticed(neighbourhood: Neighbour
     rules = tmp_path / "rules"
     rules.write_text(f"{OFFICE6}/64 tcp 8080\n")
     ways = [(source, port) for source in (OFFICE6, STREET6) for port in (8080, 8081)]
-    inner = ["unshare", "--net", "sh", "-c", 'echo ready; read _; exec "$0" -c "$1"', sys.executable, LISTENS]
+    inner = [
+        "unshare",
+        "--net",
+        "sh",
+        "-c",
+        f'{AT_ONCE}; echo ready; read _; exec "$0" -c "$1"',
+        sys.executable,
+        LISTENS,
+    ]
     with subprocess.Popen(inner, stdin=-1, stdout=-1, text=True) as container:
         assert container.stdin is not None
         assert container.stdout is not None
@@ -146,7 +160,9 @@ def test_the_rules_hold_for_ipv6_and_a_flush_is_noticed(neighbourhood: Neighbour
         lead = f"PREROUTING -d {GUEST6} -p tcp -m multiport --dports 8080,8081 -j DNAT --to-destination [{INNER6}]:80"
         neighbourhood.on_guest(
             f"ip link add inside type veth peer name eth0 netns {container.pid} && ip address add fd00::1/64 dev inside nodad && "
-            f"ip link set inside up && echo 1 >/proc/sys/net/ipv6/conf/all/forwarding && ip6tables -t nat -A {lead}"
+            f"ip link set inside up && echo 1 >/proc/sys/net/ipv6/conf/all/forwarding && ip6tables -t nat -A {lead} && "
+            # Since 27 an engine forwards nothing over IPv6 but to its own containers.
+            "ip6tables -I FORWARD -o inside -j ACCEPT && ip6tables -I FORWARD -i inside -j ACCEPT"
         )
         up = f"ip address add {INNER6}/64 dev eth0 nodad && ip link set eth0 up && ip route add default via fd00::1"
         subprocess.run(["nsenter", f"--net=/proc/{container.pid}/ns/net", "sh", "-c", up], check=True)
@@ -161,5 +177,8 @@ def test_the_rules_hold_for_ipv6_and_a_flush_is_noticed(neighbourhood: Neighbour
             neighbourhood.flush()
             assert not neighbourhood.firewall("check", str(rules))
         finally:
-            neighbourhood.on_guest(f"ip link delete inside && ip6tables -t nat -D {lead}")
+            neighbourhood.on_guest(
+                f"ip link delete inside && ip6tables -t nat -D {lead} && "
+                "ip6tables -D FORWARD -o inside -j ACCEPT && ip6tables -D FORWARD -i inside -j ACCEPT"
+            )
             container.kill()
