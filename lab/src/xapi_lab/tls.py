@@ -33,10 +33,14 @@ def server_context(state_dir: Path, addresses: Sequence[str]) -> ssl.SSLContext:
     return context
 
 
+def server_certificate(state_dir: Path) -> x509.Certificate:
+    """The server's own certificate, without those that vouch for it."""
+    return x509.load_pem_x509_certificates((state_dir / CERTIFICATE).read_bytes())[0]
+
+
 def fingerprint(state_dir: Path) -> str:
     """SHA-256 of the server's certificate, in pairs of hex digits with colons."""
-    certificate = x509.load_pem_x509_certificates((state_dir / CERTIFICATE).read_bytes())[0]
-    return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+    return server_certificate(state_dir).fingerprint(hashes.SHA256()).hex(":").upper()
 
 
 def _name(common_name: str) -> x509.Name:

@@ -8,12 +8,14 @@ import re
 import time
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from xapi_lab import memory
 from xapi_lab.calls import generic
 from xapi_lab.calls.registry import Context, call
 from xapi_lab.database import Record
 from xapi_lab.errors import XapiError
-from xapi_lab.tls import CERTIFICATE
+from xapi_lab.tls import server_certificate
 from xapi_lab.values import DateTime, now
 
 # --- networks
@@ -182,7 +184,7 @@ async def host_get_management_interface(context: Context, host: str) -> str:
 
 @call("host.get_server_certificate")
 async def host_get_server_certificate(context: Context, host: str) -> str:
-    return (context.lab.state_dir / CERTIFICATE).read_text()
+    return server_certificate(context.lab.state_dir).public_bytes(Encoding.PEM).decode()
 
 
 @call("host.set_address")
