@@ -135,8 +135,20 @@ def test_a_task_is_refused_by_name_or_can_be_sent(name: str, data: st.DataObject
             assert error.message.startswith(error.option)
             assert error.option.partition(".")[0].partition("[")[0] in parameters
         return
-    sent = {key: value for key, value in parameters.items() if key not in ("config_drive", "engine")}
-    assert travels([each for each in sent.values() if isinstance(each, (str, int, list))])
+    assert travels(
+        list(leaves({key: each for key, each in parameters.items() if key not in ("config_drive", "engine")}))
+    )
+
+
+def leaves(value: t.Any) -> t.Iterator[str | int]:
+    """The texts and whole numbers in a value. What is not given is None, and is not sent."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list):
+        for each in value:
+            yield from leaves(each)
+    elif isinstance(value, (str, int)):
+        yield value
 
 
 def refusal(spec_of: t.Callable[[Parameters], t.Any], parameters: Parameters) -> HardshellError | None:
