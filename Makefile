@@ -85,7 +85,7 @@ lint-shell: dev
 
 PYTEST = $(BIN)/pytest --quiet -p no:cacheprovider
 
-.PHONY: unit integration integration-pool integration-engine bench lab-test clients e2e sanity sanity-fast
+.PHONY: unit integration integration-pool integration-engine integration-fast bench lab-test clients e2e sanity sanity-fast
 unit: dev ## unit and property tests, and what must hold for every module, role and playbook
 	$(PYTEST) tests/unit tests/invariants
 
@@ -98,6 +98,9 @@ integration-pool: dev
 
 integration-engine: dev
 	$(PYTEST) -m "not bench" --numprocesses=2 --dist=loadfile tests/integration/engine tests/integration/site tests/integration/guest
+
+integration-fast: dev ## of the above what goes from nothing to nothing on each side
+	$(PYTEST) -k "not (load_create_again and module)" tests/integration/pool/test_cycle.py tests/integration/engine/test_front_ends.py
 
 bench: dev ## the playbook site over fifty VMs of a pool without machines; eight containers beside other tools
 	$(PYTEST) -m bench --durations=0 tests/integration
@@ -121,8 +124,8 @@ sanity-fast: dev
 	@tests/tools/ansible_test.sh $(VENV) sanity --test validate-modules --test ansible-doc --test compile --test ignores --test runtime-metadata
 
 .PHONY: test-fast test matrix
-test-fast: dev ## all but the virtual machines and the third-party clients
-	@$(BIN)/python tests/tools/run_steps.py unit,lint,sanity-fast,lab-test integration
+test-fast: dev ## what takes less than three minutes: no virtual machines, no third-party clients, the quick part of sanity and integration
+	@$(BIN)/python tests/tools/run_steps.py unit,lab-test,lint,integration-fast,sanity-fast
 
 test: dev ## everything that says whether the project is sound; ends with a table and a verdict
 	@$(BIN)/python tests/tools/run_steps.py sanity,unit,lab-test,lint,clients integration e2e
