@@ -54,7 +54,9 @@ def _field_action(class_: Class, message: Message) -> tuple[Any, str] | None:
     """What a message does with a field, and the field."""
     for prefix, action, count in _FIELD_MESSAGES if class_.name not in RECORD_ONLY else ():
         name = message.name.removeprefix(prefix)
-        if name != message.name and name in class_.fields and len(message.parameters) == count:
+        if name == message.name or name not in class_.fields or len(message.parameters) != count:
+            continue
+        if prefix not in _OF_MAPS or class_.fields[name].type.kind == "map":
             return action, name
     return None
 
@@ -162,3 +164,4 @@ _FIELD_MESSAGES: tuple[tuple[str, Any, int], ...] = (
     ("add_", _add, 2),
     ("remove_", _remove, 2),
 )
+_OF_MAPS = ("add_to_", "remove_from_")
