@@ -120,3 +120,10 @@ def test_what_clients_ask_of_hosts(lab: Lab, api: Api) -> None:
     api("VM.hard_shutdown", vm)
     assert _error(api, "VM.restart_device_models", vm) == ["VM_BAD_POWER_STATE", vm, "Running", "Halted"]
     assert NULL not in lab.records("host")
+
+
+@pytest.mark.parametrize("uuid", ["../elsewhere", "/", "é" * 300, "x"])
+def test_an_introduced_sr_has_a_uuid(api: Api, uuid: str) -> None:
+    with pytest.raises(Failure) as refused:
+        api("SR.introduce", uuid, "shop", "", "nfs", "user", True, {})
+    assert refused.value.details == ["UUID_INVALID", "SR", uuid]

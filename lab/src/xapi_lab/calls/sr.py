@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -16,6 +17,7 @@ from xapi_lab.database import new_uuid
 from xapi_lab.errors import XapiError
 
 _SR_CAPACITY = 100 * GIB
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @call("SR.get_supported_types")
@@ -90,6 +92,8 @@ async def sr_introduce(
     sm_config: dict[str, str] | None = None,
 ) -> str:  # fmt: skip
     """A record for an SR that is there; it has no PBDs, and its size is not known before one is plugged."""
+    if uuid and not _UUID.fullmatch(uuid):  # it names the folder of the SR's disks
+        raise XapiError("UUID_INVALID", "SR", uuid)
     if uuid and context.db.find_uuid("SR", uuid) is not None:
         raise XapiError("SR_UUID_EXISTS", uuid)
     return context.db.create(
