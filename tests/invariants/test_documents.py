@@ -48,7 +48,7 @@ def test_a_row_of_a_comparison_names_tests_that_use_its_options(document: str) -
 def test_a_row_about_container_sets_names_tests_that_use_what_it_speaks_of() -> None:
     """Each option of the module or of a member that a row names is in one of the tests that are said to show it."""
     known = {*importlib.import_module(f"{PLUGINS}.modules.container_set").DEFINITION.argument_spec}
-    known |= {*importlib.import_module(f"{PLUGINS}.module_utils._engine.spec").MEMBER_KEYS}
+    known |= {*importlib.import_module(f"{PLUGINS}.module_utils._engine.member_spec").MEMBER_KEYS}
     rows = [row for row in (ROOT / "docs/PEERS-CONTAINERS.md").read_text(encoding="utf-8").splitlines() if "| `" in row]
     shown_by = {row: re.findall(r"`((?:unit|integration|e2e)/[\w/.-]+\.py)`", row) for row in rows}
     astray = []

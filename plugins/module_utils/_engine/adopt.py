@@ -19,11 +19,12 @@ import typing as t
 from .._errors import HardshellError
 from . import names
 from .api import Engine
+from .member_spec import MemberSpec
 from .observe import Neighbour, Observed, adopt_nothing, observe
-from .spec import MemberSpec, SetSpec
+from .spec import SetSpec
 
 if t.TYPE_CHECKING:
-    from .plan import Wanted
+    from .wanted import Wanted
 
 
 def as_label(text: str) -> str:

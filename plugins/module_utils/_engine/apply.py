@@ -20,10 +20,11 @@ from .api import Engine, EngineError
 from .health import Watch, wait_ready, wait_steady
 from .namespaces import shared
 from .observe import Container, inspect_container
-from .plan import Wanted, Work
+from .plan import Work
 from .refuse import refuse_unkept_limit
 from .spec import SetSpec
 from .update_order import BESIDE
+from .wanted import Wanted
 
 JSON = dict[str, t.Any]
 # More writers at once do not make the engine faster; see docs for the measurements.

@@ -24,12 +24,13 @@ from .findings import container_findings, in_order, way_findings
 from .images import bring, image_facts, list_images, plan_images
 from .listing import announced_listing, listing, read_engine
 from .observe import Observed, observe
-from .plan import Wanted, needed_volumes, plan, settle
+from .plan import needed_volumes, plan
 from .refuse import refuse_foreign, refuse_foreign_volumes, refuse_networks, refuse_taken_ports, refuse_unknown
 from .report import predict, report_container, report_set
 from .rollback import bring_back
 from .spec import SetSpec
 from .steps import steps
+from .wanted import Wanted, settle
 
 JSON = dict[str, t.Any]
 

@@ -18,10 +18,10 @@ from .._plan import Change
 from .api import Engine, EngineError
 from .archive import Archive, read_archive
 from .observe import Observed
-from .plan import ImageFacts
 from .references import Images, Reference
 from .registries import Registry, credentials
 from .spec import SetSpec
+from .wanted import ImageFacts
 
 CHUNK = 1 << 20
 

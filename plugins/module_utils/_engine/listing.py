@@ -18,9 +18,9 @@ from .._plan import Plan
 from . import lasting_facts, names
 from .api import Engine
 from .observe import Container, Observed
-from .plan import Wanted
 from .ports import Port
 from .spec import SetSpec
+from .wanted import Wanted
 
 JSON = dict[str, t.Any]
 

@@ -18,8 +18,8 @@ from .._errors import OptionError
 from .links import NAME, Link
 
 if t.TYPE_CHECKING:
+    from .member_spec import MemberSpec
     from .observe import Container
-    from .spec import MemberSpec
 
 SERVICE = "service:"
 NO_NETWORK = "none"

@@ -23,7 +23,7 @@ from .ports import Port
 from .references import Images
 
 if t.TYPE_CHECKING:
-    from .spec import MemberSpec
+    from .member_spec import MemberSpec
 
 JSON = dict[str, t.Any]
 READERS = 4

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 from dataclasses import dataclass
 
@@ -17,45 +16,17 @@ from .._plan import Change, Plan
 from . import names, options, show
 from .declared_networks import shown
 from .leftovers import clean_up
-from .links import Link, start_order
-from .mounts import Mount
+from .links import start_order
 from .namespaces import lost_network
 from .observe import Attachment, Container, Observed
-from .references import Reference
 from .replicas import providers_of
-from .spec import MemberSpec, SetSpec
+from .spec import SetSpec
 from .update_order import arrange
+from .wanted import Wanted
 
 # What puts a member's namespaces in the place of those that there were.
 RENEWING = ("create", "replace", "start")
 STARTABLE = ("created", "exited", "paused")
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """An image as the engine holds it, or will once it is loaded. In check mode, of an image that is yet to be pulled, both are empty."""
-
-    id: str = ""
-    config: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A member as its container shall be: every option settled, every network known."""
-
-    spec: MemberSpec
-    image: ImageFacts
-    values: t.Mapping[str, t.Any]
-    network: str
-    attachments: t.Mapping[str, Attachment]
-
-    @property
-    def volumes(self) -> list[str]:
-        return [mount.source for mount in self.values["volumes"] if mount.is_volume]
-
-    @property
-    def links(self) -> tuple[str, ...]:
-        return tuple(str(link) for link in self.spec.links)
 
 
 @dataclass(frozen=True)
@@ -71,73 +42,6 @@ class Work:
     network: str = ""
     fresh: bool = False
     order: str = ""
-
-
-def settle(spec: SetSpec, images: t.Mapping[Reference, ImageFacts], api: tuple[int, int]) -> dict[str, Wanted]:
-    """Every member with all its options, providers first. ``api`` is the engine's version."""
-    wanted = {}
-    for name in spec.order():
-        member = spec.members[name]
-        image = images[member.reference]
-        values = options.settle(member.asked, dict(image.config))
-        values["volumes"] = _with_image_volumes(spec.name, name, values, image)
-        if api < (1, 44) and values["healthcheck"]:
-            values["healthcheck"] = {**values["healthcheck"], "start_interval": 0}
-        wanted[name] = Wanted(member, image, values, spec.own_network(name), attachments(spec, member))
-    return wanted
-
-
-def _with_image_volumes(
-    set_name: str, member: str, values: t.Mapping[str, t.Any], image: ImageFacts
-) -> tuple[Mount, ...]:
-    """The mounts, and a volume of the set for each path that the image declares and nothing covers: data there outlives the container."""
-    taken = {mount.target for mount in values["volumes"]} | set(values["tmpfs"])
-    declared = [path.rstrip("/") for path in image.config.get("Volumes") or {}]
-    extra = [
-        Mount(path, names.image_volume_name(set_name, member, path)) for path in declared if path and path not in taken
-    ]
-    return tuple(sorted([*values["volumes"], *extra]))
-
-
-def attachments(spec: SetSpec, member: MemberSpec) -> dict[str, Attachment]:
-    """The networks of a member, its own first. An alias of a link is known to the consumer alone."""
-    own = spec.own_network(member.name)
-    if member.network_mode:
-        return {}
-    if spec.network == "flat":
-        return {own: Attachment(frozenset({member.known_as}), frozenset(map(str, _renamed(member))))}
-    if spec.network == "declared":
-        return _declared_attachments(spec, member)
-    found = {own: Attachment(frozenset({member.known_as}))}
-    for link in member.links:
-        network = names.own_network(spec.name, link.provider)
-        before = found.get(network, Attachment())
-        private = {str(link)} if link in _renamed(member) else set()
-        found[network] = Attachment(links=before.links | private)
-    return found
-
-
-def _renamed(member: MemberSpec) -> list[Link]:
-    """The links under another name than the provider's own."""
-    return [link for link in member.links if link.alias != link.provider]
-
-
-def _declared_attachments(spec: SetSpec, member: MemberSpec) -> dict[str, Attachment]:
-    """The networks that a member names. An alias of a link is known in the first network that consumer and provider share."""
-    private: dict[str, set[str]] = {network: set() for network in member.networks}
-    for link in _renamed(member):
-        provider = next(other for other in spec.members.values() if other.known_as == link.provider)
-        shared = [network for network in member.networks if network in provider.networks]
-        if shared:
-            private[shared[0]].add(str(link))
-    return {
-        spec.network_name(network): Attachment(
-            frozenset({member.known_as, *aliases}),
-            frozenset(private[network]),
-            member.addresses.get(network, frozenset()),
-        )
-        for network, aliases in member.networks.items()
-    }
 
 
 def needed_volumes(wanted: t.Mapping[str, Wanted], observed: Observed) -> frozenset[str]:
@@ -197,38 +101,16 @@ def _member_changes(
     renewed: t.Container[str],
 ) -> list[Change]:
     name = wanted.spec.name
-    needs = (
-        *ground,
-        *(f"container:{provider}" for provider in wanted.spec.providers if f"container:{provider}" in planned),
-    )
-    needs = tuple(dict.fromkeys(needs))
+    providers = (f"container:{provider}" for provider in wanted.spec.providers)
+    needs = tuple(dict.fromkeys((*ground, *(provider for provider in providers if provider in planned))))
     if current is None:
-        told = {
-            "image": wanted.spec.image,
-            **show.values(wanted.values),
-            **({"links": list(wanted.links)} if wanted.links else {}),
-        }
-        return [
-            Change(
-                f"container:{name}",
-                "create",
-                "container",
-                name,
-                after=told,
-                needs=needs,
-                payload=Work(None, wanted, fresh=True),
-            )
-        ]
+        links = {"links": list(wanted.links)} if wanted.links else {}
+        told = {"image": wanted.spec.image, **show.values(wanted.values), **links}
+        work = Work(None, wanted, fresh=True)
+        return [Change(f"container:{name}", "create", "container", name, after=told, needs=needs, payload=work)]
     differing = options.differences(wanted.values, current.options, current.asked)
-    before, after = show.differences(current.options, wanted.values, differing)
-    _add_identity(spec, wanted, current, before, after)
+    before, after = _told(spec, wanted, current, differing)
     followed = [provider for provider in wanted.spec.follows if provider in renewed]
-    if wanted.values["mac_address"] and current.attachments.get(wanted.network) != wanted.attachments[wanted.network]:
-        # Connecting it anew would not keep the address.
-        before.setdefault("network", f"{wanted.network}, without its names")
-        after.setdefault("network", wanted.network)
-    if current.foreign:
-        before, after = {"owner": "not ours", **before}, {"owner": "adopted", **after}
     replace_for = [key for key in after if key not in differing]
     update = options.update_body(wanted.values, differing) if differing and not replace_for else None
     if (
@@ -238,68 +120,63 @@ def _member_changes(
         or (differing and update is None)
         or current.state in ("dead", "removing")
     ):
-        if not after and followed:
-            why = f"it follows {', '.join(followed)}, started after it or to be replaced"
-            before, after = {"id": current.id[:12]}, {"id": "(a new one)"}
-        elif not after:
-            why = "recreate=always" if spec.recreate == "always" else f"its state is {current.state}"
-            before, after = {"id": current.id[:12]}, {"id": "(a new one)"}
-        else:
-            differ = [key for key in after if key not in ("owner", "network")] if current.foreign else list(after)
-            why = f"{', '.join(differ)} {'differs' if len(differ) == 1 else 'differ'}" if differ else ""
-            if current.foreign:
-                why = "; ".join(filter(None, [f"{current.name} is not ours: adopted", why]))
-        if spec.recreate == "never":
-            raise HardshellError(
-                f"recreate: {name} would have to be replaced ({why}), and recreate=never does not allow it"
-            )
-        return [
-            Change(
-                f"container:{name}",
-                "replace",
-                "container",
-                name,
-                before,
-                after,
-                needs,
-                why,
-                Work(current, wanted, fresh=True),
-            )
-        ]
+        return [_replacement(spec, wanted, current, before, after, needs, followed)]
     changes = _connection_changes(wanted, current, ground)
     if update is not None:
         why = f"{', '.join(differing)} can be changed in place"
-        changes.append(
-            Change(
-                f"container:{name}",
-                "update",
-                "container",
-                name,
-                before,
-                after,
-                needs,
-                why,
-                Work(current, wanted, update),
-            )
-        )
+        work = Work(current, wanted, update)
+        changes.append(Change(f"container:{name}", "update", "container", name, before, after, needs, why, work))
     if current.state in STARTABLE and not (wanted.values["one_shot"] and current.has_succeeded):
-        needs = (*needs, *(change.id for change in changes))
-        needs = tuple(dict.fromkeys(needs))
+        needs = tuple(dict.fromkeys((*needs, *(change.id for change in changes))))
         identity = f"container:{name}" if update is None else f"start:{name}"
-        changes.append(
-            Change(
-                identity,
-                "start",
-                "container",
-                name,
-                {"state": current.state},
-                {"state": "exited" if wanted.values["one_shot"] else "running"},
-                needs,
-                f"it is {current.state}",
-                Work(current, wanted),
-            )
-        )
+        to = {"state": "exited" if wanted.values["one_shot"] else "running"}
+        why, work = f"it is {current.state}", Work(current, wanted)
+        changes.append(Change(identity, "start", "container", name, {"state": current.state}, to, needs, why, work))
     return changes
+
+
+def _told(
+    spec: SetSpec, wanted: Wanted, current: Container, differing: tuple[str, ...]
+) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+    """What is and what shall be, as the diff tells it: the options that differ, and what no option holds."""
+    before, after = show.differences(current.options, wanted.values, differing)
+    _add_identity(spec, wanted, current, before, after)
+    if wanted.values["mac_address"] and current.attachments.get(wanted.network) != wanted.attachments[wanted.network]:
+        # Connecting it anew would not keep the address.
+        before.setdefault("network", f"{wanted.network}, without its names")
+        after.setdefault("network", wanted.network)
+    if current.foreign:
+        before, after = {"owner": "not ours", **before}, {"owner": "adopted", **after}
+    return before, after
+
+
+def _replacement(
+    spec: SetSpec,
+    wanted: Wanted,
+    current: Container,
+    before: dict[str, t.Any],
+    after: dict[str, t.Any],
+    needs: tuple[str, ...],
+    followed: list[str],
+) -> Change:
+    name = wanted.spec.name
+    if not after:
+        if followed:
+            why = f"it follows {', '.join(followed)}, started after it or to be replaced"
+        else:
+            why = "recreate=always" if spec.recreate == "always" else f"its state is {current.state}"
+        before, after = {"id": current.id[:12]}, {"id": "(a new one)"}
+    else:
+        differ = [key for key in after if key not in ("owner", "network")] if current.foreign else list(after)
+        why = f"{', '.join(differ)} {'differs' if len(differ) == 1 else 'differ'}" if differ else ""
+        if current.foreign:
+            why = "; ".join(filter(None, [f"{current.name} is not ours: adopted", why]))
+    if spec.recreate == "never":
+        raise HardshellError(
+            f"recreate: {name} would have to be replaced ({why}), and recreate=never does not allow it"
+        )
+    work = Work(current, wanted, fresh=True)
+    return Change(f"container:{name}", "replace", "container", name, before, after, needs, why, work)
 
 
 def _add_identity(

@@ -11,8 +11,9 @@ from __future__ import annotations
 from .._errors import HardshellError
 from . import names
 from .declared_networks import holds
+from .member_spec import MemberSpec
 from .observe import Observed
-from .spec import MemberSpec, SetSpec
+from .spec import SetSpec
 
 
 def refuse_foreign(spec: SetSpec, observed: Observed) -> None:

@@ -15,8 +15,8 @@ from .._errors import OptionError
 from .links import NAME
 
 if t.TYPE_CHECKING:
+    from .member_spec import MemberSpec
     from .observe import Container
-    from .spec import MemberSpec
 
 
 def expand(members: t.Mapping[str, MemberSpec], replicas: t.Mapping[str, int]) -> dict[str, MemberSpec]:

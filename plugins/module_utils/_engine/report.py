@@ -19,10 +19,10 @@ from .mounts import Mount
 from .namespaces import WITHOUT_OWN_NETWORK, shared
 from .observe import Container, Observed, observe
 from .options import ENGINE_DEFAULT
-from .plan import Wanted
 from .references import Images, parse_reference
 from .spec import SetSpec
 from .usage import read_usages
+from .wanted import Wanted
 
 JSON = dict[str, t.Any]
 

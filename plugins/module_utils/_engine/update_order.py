@@ -16,7 +16,7 @@ from .namespaces import shared
 from .spec import SetSpec
 
 if t.TYPE_CHECKING:
-    from .plan import Wanted
+    from .wanted import Wanted
 
 # How a change of a container is done: with the new one beside the old one, or with the old one stopped first, one member after another.
 BESIDE = "beside"

@@ -18,9 +18,10 @@ from ansible_collections.hardshell.xen.plugins.module_utils._engine.observe impo
     Observed,
     read_container,
 )
-from ansible_collections.hardshell.xen.plugins.module_utils._engine.plan import ImageFacts, Wanted, Work, settle
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.plan import Work
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.references import Images, Reference
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.spec import SetSpec, parse
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.wanted import ImageFacts, Wanted, settle
 from ansible_collections.hardshell.xen.plugins.module_utils._plan import Plan
 
 API = (1, 51)

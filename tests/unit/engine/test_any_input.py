@@ -19,7 +19,7 @@ from ansible_collections.hardshell.xen.plugins.module_utils._engine.compose.comp
 )
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.compose.keys import KEYS
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.compose.parameters import parse_task
-from ansible_collections.hardshell.xen.plugins.module_utils._engine.spec import MEMBER_KEYS
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.member_spec import MEMBER_KEYS
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError
 from hypothesis import given, settings
 from hypothesis import strategies as st

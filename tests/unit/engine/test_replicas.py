@@ -10,7 +10,8 @@ import typing as t
 
 import pytest
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.observe import Attachment
-from ansible_collections.hardshell.xen.plugins.module_utils._engine.plan import attachments, plan
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.plan import plan
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.wanted import attachments
 from ansible_collections.hardshell.xen.plugins.module_utils._errors import OptionError
 
 from .model import spec_of, wanted_of

@@ -18,11 +18,11 @@ import typing as t
 
 from ..._errors import OptionError
 from .. import parsers
-from ..device_requests import parse_requests
 from ..namespaces import WITHOUT_OWN_NETWORK, mode
 from ..options import BY_NAME
 from ..references import parse_reference
 from .beside import Beside
+from .devices import blkio, device_requests, devices
 from .env_file import parse_env_file
 from .interpolate import Variables
 from .load import Loader, absolute
@@ -141,9 +141,9 @@ class Services:
         _add(found, "environment", f"{path}.environment", self._environment(path, given))
         _add(found, "labels", f"{path}.labels", self._labels(path, given))
         _add(found, "healthcheck", f"{path}.healthcheck", _healthcheck(path, given.get("healthcheck") or {}))
-        _add(found, "blkio", f"{path}.blkio_config", _blkio(path, given.get("blkio_config") or {}))
-        _add(found, "devices", f"{path}.devices", _devices(path, given.get("devices") or []))
-        _add(found, "device_requests", f"{path}.devices", _device_requests(path, given))
+        _add(found, "blkio", f"{path}.blkio_config", blkio(path, given.get("blkio_config") or {}))
+        _add(found, "devices", f"{path}.devices", devices(path, given.get("devices") or []))
+        _add(found, "device_requests", f"{path}.devices", device_requests(path, given))
         _add(found, "extra_hosts", f"{path}.extra_hosts", _extra_hosts(path, given.get("extra_hosts") or []))
         for key in ("cap_add", "cap_drop"):
             if given.get(key):
@@ -349,55 +349,6 @@ def _healthcheck(path: str, given: JSON) -> JSON:
     if not found.get("test", True):
         del found["test"]
     return found
-
-
-def _blkio(path: str, given: JSON) -> JSON:
-    found: JSON = {}
-    for key, item in given.items():
-        if key == "weight":
-            found[key] = item
-        elif item:
-            found[key] = {}
-            for index, limit in enumerate(item):
-                option = f"{path}.blkio_config.{key}[{index}]"
-                if not isinstance(limit, dict):
-                    raise OptionError(option, limit, "write a mapping with path and rate")
-                for name in ("path", "rate"):
-                    if limit.get(name) is None:
-                        raise OptionError(f"{option}.{name}", None, "say the device and its limit for a second")
-                found[key][str(limit["path"])] = limit["rate"]
-    return {key: item for key, item in found.items() if item is not None and str(item) != "0"}
-
-
-def _devices(path: str, given: list[t.Any]) -> list[str]:
-    found = []
-    for item in given:
-        text = item
-        if isinstance(item, dict):
-            source = item.get("source")
-            text = ":".join([str(source), str(item.get("target") or source), str(item.get("permissions") or "rwm")])
-        if not _is_cdi(text):
-            found.append(text)
-    parsers.devices(f"{path}.devices", found)
-    return found
-
-
-def _is_cdi(item: t.Any) -> bool:
-    """Whether it is a name of the Container Device Interface, such as ``nvidia.com/gpu=all``."""
-    return isinstance(item, str) and not item.startswith("/") and "=" in item
-
-
-def _device_requests(path: str, given: JSON) -> list[JSON]:
-    named = [item.get("source") if isinstance(item, dict) else item for item in given.get("devices") or []]
-    cdi = [item for item in named if _is_cdi(item)]
-    reservations = ((given.get("deploy") or {}).get("resources") or {}).get("reservations") or {}
-    reserved, gpus = reservations.get("devices") or [], given.get("gpus") or []
-    parse_requests(f"{path}.deploy.resources.reservations.devices", reserved)
-    # What is asked for as a GPU can do what one can.
-    gpus = [{}] if gpus == "all" else gpus
-    wanted = [{"capabilities": ["gpu"], **item} if isinstance(item, dict) else item for item in gpus]
-    parse_requests(f"{path}.gpus", wanted)
-    return [*([{"driver": "cdi", "device_ids": cdi}] if cdi else []), *reserved, *wanted]
 
 
 def _extra_hosts(path: str, given: list[str]) -> dict[str, str]:
