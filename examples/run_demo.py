@@ -11,10 +11,12 @@ own; the first that fails ends the demo with one message that says what failed a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -34,10 +36,16 @@ SSH_CONFIG = STATE / "ssh_config"
 BIN = Path(sys.executable).parent
 FRONT_PORT = 8080
 HTTP_TRIES = 20
+END_SECONDS = 10
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StepFailed(Exception):
     """A step did not do what it should: one line for the reader."""
+
+
+class Interrupted(Exception):
+    """Somebody ends the demo."""
 
 
 class Steps:
@@ -60,25 +68,49 @@ class Steps:
         return f"{seconds // 60}:{seconds % 60:02d}"
 
     def run(self, command: list[str], shown: Callable[[str], str | None], env: dict[str, str] | None = None) -> str:
-        """Run a command, all of its output to the step's log, the lines that ``shown`` makes of it to the screen."""
+        """Run a command, all of its output to the step's log, the lines that ``shown`` makes of it to the screen.
+
+        It ends with the demo: nothing goes on in the background of one that was interrupted.
+        """
         output = []
         with (
             self.log.open("a") as log,
             subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=env or environment()
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                cwd=ROOT,
+                env=env or environment(),
+                start_new_session=True,
             ) as process,
         ):
-            print(f"$ {' '.join(command)}", file=log, flush=True)
-            for line in process.stdout or ():
-                log.write(line)
-                log.flush()
-                output.append(line)
-                visible = shown(line.rstrip("\n"))
-                if visible is not None:
-                    print(f"      {visible}", flush=True)
+            try:
+                print(f"$ {' '.join(command)}", file=log, flush=True)
+                for line in process.stdout or ():
+                    log.write(line)
+                    log.flush()
+                    output.append(line)
+                    visible = shown(line.rstrip("\n"))
+                    if visible is not None:
+                        print(f"      {visible}", flush=True)
+            except BaseException:
+                end(process)
+                raise
         if process.returncode != 0:
             raise StepFailed(f"{Path(command[0]).name} ended with exit code {process.returncode}{last_words(output)}")
         return "".join(output)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """End a command and all that it started in its session; by force when it does not end by itself."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS)
+            return
 
 
 def last_words(output: list[str]) -> str:
@@ -204,12 +236,24 @@ def write_ssh_config(rows: list[dict[str, object]]) -> None:
     )
 
 
+def interrupt(number: int, _frame: object) -> None:
+    for each in INTERRUPTIONS:
+        signal.signal(each, signal.SIG_IGN)
+    raise Interrupted(signal.Signals(number).name)
+
+
 def up() -> None:
     for folder in (STATE, LOGS, IMAGES):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     steps = Steps(8)
+    for number in INTERRUPTIONS:
+        signal.signal(number, interrupt)
     try:
         run_steps(steps)
+    except Interrupted:
+        sys.exit(
+            f"\nmake demo was ended in step {steps.number}; the next one goes on from there, make demo-down takes all away"
+        )
     except StepFailed as problem:
         sys.exit(f"\nmake demo failed at step {steps.number}: {problem}\nThe log is {steps.log}")
 

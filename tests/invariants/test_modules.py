@@ -19,7 +19,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ModuleArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
+from ansible_collections.hardshell.xen.plugins.module_utils._engine import spec as container_set
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.group_plan import group_spec
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.image_plan import image_spec
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.network_facts import network_spec
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_filter import vm_filter
+from ansible_collections.hardshell.xen.plugins.module_utils._pool.vm_spec import vm_spec
+from ansible_collections.hardshell.xen.plugins.module_utils._tenancy.quota_spec import quota_spec
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
@@ -143,15 +151,73 @@ def test_an_info_module_only_reads(name: str) -> None:
         assert documentation(name)["attributes"]["diff_mode"]["support"] == "N/A"
 
 
-def test_the_examples_use_its_full_name_and_options_that_it_has(name: str) -> None:
-    module = module_of(name)
-    tasks = DataLoader().load(module.EXAMPLES)
-    own = [task[f"hardshell.xen.{name}"] for task in tasks if f"hardshell.xen.{name}" in task]
-    assert own, "no example of the module itself"
-    spec = module.DEFINITION.argument_spec
-    known = set(spec) | {alias for option in spec.values() for alias in option.get("aliases", [])}
-    for arguments in own:
-        assert set(arguments or {}) <= known
+def tasks_of(value: t.Any, defaults: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, dict[str, t.Any]]]:
+    """The tasks of the collection's modules in examples, in plays and blocks too: the module, and its arguments with the defaults around it."""
+    for entry in value or []:
+        around = {**defaults, **(entry.get("module_defaults") or {})}
+        for key in ("tasks", "pre_tasks", "post_tasks", "block", "rescue", "always"):
+            yield from tasks_of(entry.get(key), around)
+        for module in NAMES:
+            if f"hardshell.xen.{module}" in entry:
+                groups = [f"group/hardshell.xen.{group}" for group, members in GROUPS.items() if module in members]
+                merged: dict[str, t.Any] = {}
+                for source_ in (*groups, f"hardshell.xen.{module}"):
+                    merged.update(around.get(source_) or {})
+                yield module, {**merged, **(entry[f"hardshell.xen.{module}"] or {})}
+
+
+def filled_in(value: t.Any, option: dict[str, t.Any]) -> t.Any:
+    """An argument with what a template could give in the place of each: only the form of what is written out can be checked."""
+    kind, inner = option.get("type", "str"), option.get("options") or {}
+    if isinstance(value, str) and "{{" in value:
+        needed = {name: own for name, own in inner.items() if own.get("required")}
+        whole = {name: filled_in("{{ }}", own) for name, own in needed.items()}
+        stands_for: dict[str, t.Any] = {"bool": True, "int": 1, "float": 1.0, "list": [], "dict": whole}
+        return stands_for.get(kind, (option.get("choices") or ["a-value"])[0])
+    if kind == "list" and isinstance(value, list):
+        element = {"type": option.get("elements", "str"), "options": inner, "choices": option.get("choices")}
+        return [filled_in(item, element) for item in value]
+    if isinstance(value, dict) and inner:
+        return {key: filled_in(item, inner.get(key, {})) for key, item in value.items()}
+    return value
+
+
+def container_set_spec(parameters: dict[str, t.Any]) -> None:
+    if parameters["containers"]:
+        container_set.parse(parameters)
+
+
+# What checks the parameters of a module further than its argument spec does, and says what is wrong by raising.
+SPECS: dict[str, t.Callable[[dict[str, t.Any]], t.Any]] = {
+    "container_set": container_set_spec,
+    "image": image_spec,
+    "network": network_spec,
+    "tenant_quota": quota_spec,
+    "usage_info": vm_filter,
+    "vm": vm_spec,
+    "vm_group": group_spec,
+    "vm_info": vm_filter,
+}
+# What the connection fragments let come from the environment, as the examples say.
+ENVIRONMENT = {"XAPI_HOST": "pool.example", "XAPI_USERNAME": "root", "XAPI_PASSWORD": "a password"}
+
+
+def test_its_argument_spec_accepts_every_example(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in ENVIRONMENT.items():
+        monkeypatch.setenv(variable, value)
+    tasks = list(tasks_of(DataLoader().load(module_of(name).EXAMPLES), {}))
+    assert name in {module for module, _arguments in tasks}, "no example of the module itself"
+    for module, arguments in tasks:
+        definition = module_of(module).DEFINITION
+        given = filled_in(arguments, {"type": "dict", "options": definition.argument_spec})
+        # As data, which Ansible's strings with tags are not.
+        plain_arguments = yaml.safe_load(json.dumps(given, default=str))
+        validation = ModuleArgumentSpecValidator(definition.argument_spec, **definition.constraints()).validate(
+            plain_arguments
+        )
+        assert validation.error_messages == [], arguments
+        if module in SPECS:
+            SPECS[module](validation.validated_parameters)
 
 
 def test_the_changes_that_it_makes_are_in_its_documented_result(name: str) -> None:
