@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import typing as t
 
 from ..._errors import HardshellError, OptionError
@@ -22,6 +23,9 @@ from .services import KEY_OF_OPTION
 # What a Compose file says itself.
 _ONLY_CONTAINERS = ("volumes", "networks")
 _ONLY_BESIDE = ("compose_environment", "compose_env_files", "compose_profiles", "compose_engine_socket")
+
+# What stands for an empty directory in a repository.
+_KEEPING = (".gitkeep", ".keep", ".gitignore")
 
 
 def parse_task(parameters: t.Mapping[str, t.Any]) -> SetSpec:
@@ -68,6 +72,9 @@ def _without_pull(containers: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 def read_text(path: str) -> str | None:
     """The text of a file of the controller; None where there is none."""
     try:
+        if path != os.devnull and not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+            # Whoever opens a pipe waits for what comes out of it, and a device has no end.
+            raise HardshellError(f"{path} cannot be read: it is no regular file")
         with open(path, encoding="utf-8") as file:
             return file.read()
     except FileNotFoundError:
@@ -81,7 +88,7 @@ def look(path: str) -> Place | None:
     """What the controller has at a path."""
     if os.path.isdir(path):
         with contextlib.suppress(OSError):
-            return Place(holds_files=any(not name.startswith(".") for name in os.listdir(path)))
+            return Place(holds_files=any(name not in _KEEPING for name in os.listdir(path)))
         return Place(holds_files=True)
     return Place(is_file=True, executable=os.access(path, os.X_OK)) if os.path.exists(path) else None
 

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
+from pathlib import Path
 
 import pytest
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.compose.beside import MOST_BYTES, Place
-from ansible_collections.hardshell.xen.plugins.module_utils._engine.compose.parameters import look
-from ansible_collections.hardshell.xen.plugins.module_utils._errors import OptionError
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.compose.parameters import look, read_text
+from ansible_collections.hardshell.xen.plugins.module_utils._errors import HardshellError, OptionError
 
 from .conftest import Controller
 
@@ -105,3 +107,15 @@ def test_the_controller_is_looked_at(tmp_path: t.Any) -> None:
     assert look(str(tmp_path / "empty")) == Place()
     assert look(str(tmp_path)) == Place(holds_files=True)
     assert look(str(tmp_path / "run.sh")) == Place(is_file=True, executable=True)
+
+
+def test_a_directory_of_hidden_files_is_not_empty(tmp_path: Path) -> None:
+    (tmp_path / ".htpasswd").touch()
+    assert look(str(tmp_path)) == Place(holds_files=True)
+
+
+def test_a_pipe_beside_the_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(HardshellError, match="pipe cannot be read: it is no regular file"):
+        read_text(str(tmp_path / "pipe"))
+    assert read_text(os.devnull) == ""
