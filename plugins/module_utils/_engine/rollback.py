@@ -15,7 +15,7 @@ import time
 import typing as t
 
 from .._plan import Change, Plan, carry_out
-from . import options
+from . import names, options
 from .adopt import observe_set
 from .api import ConnectionLost, Engine
 from .apply import remove_container, start_container, stop_container
@@ -43,7 +43,7 @@ def bring_back(
         return False
     # What was to be adopted does not carry the set's label.
     with Watch(engine, None if spec.adopt else spec.name) as watch:
-        back = take_back(before, now)
+        back = take_back(spec.name, before, now)
         deadline = time.monotonic() + spec.wait_timeout
 
         def perform(step: Change) -> None:
@@ -81,8 +81,8 @@ def _reach(engine: Engine) -> None:
         pause = min(pause * 2, 5.0)
 
 
-def take_back(before: Observed, now: Observed) -> Plan:
-    """The steps from ``now`` to the set as it was ``before``. Pure."""
+def take_back(set_name: str, before: Observed, now: Observed) -> Plan:
+    """The steps from ``now`` to the set as it was ``before``. What other sets have made meanwhile stays. Pure."""
     found: list[Change] = []
 
     def add(action: str, kind: str, name: str, payload: t.Any, needs: t.Iterable[str]) -> str:
@@ -121,18 +121,18 @@ def take_back(before: Observed, now: Observed) -> Plan:
         elif not old[name].running and current[name].running:
             mended.append(add("stop", "container", name, current[name], gone))
     for made in now.networks.values():
-        if made.name not in before.networks and made.set:
+        if made.name not in before.networks and made.set == set_name:
             gone.append(add("remove", "network", made.name, made, [*gone, *mended]))
     if before.volumes is not None and now.volumes is not None:
         for name in now.volumes:
-            if name not in before.volumes and now.volumes[name].get("hardshell.set"):
+            if name not in before.volumes and now.volumes[name].get(names.SET) == set_name:
                 gone.append(add("remove", "volume", name, name, gone))
     return Plan(tuple(found))
 
 
 def _update_back(before: Container, now: Container) -> dict[str, t.Any] | None:
-    names = options.differences(before.options, now.options, before.asked)
-    return options.update_body(before.options, names) if names else None
+    differing = options.differences(before.options, now.options, before.asked)
+    return options.update_body(before.options, differing) if differing else None
 
 
 def _attachments_back(before: Container, now: Container) -> dict[str, Attachment | None]:

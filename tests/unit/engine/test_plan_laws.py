@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.hardshell.xen.plugins.module_utils._engine import names
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.leftovers import clean_up, new_set_was_whole
-from ansible_collections.hardshell.xen.plugins.module_utils._engine.observe import Attachment, Observed
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.observe import Attachment, Network, Observed
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.plan import plan
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.rollback import take_back
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.steps import steps
@@ -252,7 +252,7 @@ def test_taking_back_starts_what_ran_and_removes_what_is_new(
     now = dataclasses.replace(
         before, containers=(*old_now, *staged), networks={**before.networks, **deployed(new, "per-link").networks}
     )
-    back = take_back(before, now)
+    back = take_back("shop", before, now)
     assert {change.name for change in back.changes if change.kind == "container" and change.action == "remove"} == {
         c.name for c in staged
     }
@@ -274,13 +274,25 @@ def test_taking_back_restores_limits_and_connections() -> None:
         a, options={**a.options, "memory": 1 << 30}, attachments={**a.attachments, "shop_b": Attachment()}
     )
     parted = dataclasses.replace(b, attachments={})
-    back = take_back(before, dataclasses.replace(before, containers=(changed, parted)))
+    back = take_back("shop", before, dataclasses.replace(before, containers=(changed, parted)))
     assert [(change.action, change.name) for change in back.changes] == [
         ("restore limits of", "a"),
         ("restore connection of", "a to shop_b"),
         ("restore connection of", "b to shop_b"),
     ]
     assert back.changes[0].payload[1]["Memory"] == 64 << 20
+
+
+def test_taking_back_leaves_what_another_set_made_meanwhile() -> None:
+    before = dataclasses.replace(deployed({"a": {"image": "box:1"}}, "per-link"), volumes={})
+    others = {
+        "blog_db": Network("blog_db", "f" * 64, "blog", "acme"),
+        "shop_b": Network("shop_b", "e" * 64, "shop", "acme"),
+    }
+    volumes = {"blog_data": {names.SET: "blog"}, "shop_data": {names.SET: "shop"}}
+    now = dataclasses.replace(before, networks={**before.networks, **others}, volumes=volumes)
+    removed = [(change.kind, change.name) for change in take_back("shop", before, now).changes]
+    assert removed == [("network", "shop_b"), ("volume", "shop_data")]
 
 
 def test_an_orphan_stays_when_told_so() -> None:
