@@ -6,16 +6,31 @@
 
 from __future__ import annotations
 
+import json
 import urllib.request
+from pathlib import Path
 
 import pytest
 
+from ..engine.sshd import Server, run_sshd
 from .conftest import Fleet
 
 pytestmark = pytest.mark.engine
 
 
-def test_tenants_converge_and_a_second_run_changes_nothing(vms: Fleet) -> None:
+def _through(jump: Server) -> str:
+    """The variables of a run that reaches guests through a jump host."""
+    known = jump.directory / "known_hosts"
+    known.write_text(f"[127.0.0.1]:{jump.port} {jump.host_key}\n")
+    way = f"ssh -i {jump.key} -o UserKnownHostsFile={known} -p {jump.port} -W %h:%p root@127.0.0.1"
+    return json.dumps({"vm_ssh_options": [f"ProxyCommand={way}"]})
+
+
+def _entered(jump: Server) -> int:
+    return (jump.directory / "log").read_text().count("Accepted publickey")
+
+
+def test_tenants_converge_and_a_second_run_changes_nothing(vms: Fleet, tmp_path: Path) -> None:
     changed, output = vms.play("site")
     assert all(changed[name] > 0 for name in vms.names), output
     for name in vms.names:
@@ -36,3 +51,11 @@ def test_tenants_converge_and_a_second_run_changes_nothing(vms: Fleet) -> None:
     assert stopped[vms.names[0]] == 2, output
     assert vms.published(vms.names[0]) == {}
     assert vms.published(vms.names[1]) != {}
+    with run_sshd(tmp_path) as jump:
+        started, output = vms.play("site", "--limit", vms.names[0], "-e", _through(jump))
+        assert started[vms.names[0]] > 0, output
+        assert vms.published(vms.names[0]) != {}
+        by_ansible_and_by_docker = _entered(jump)
+        assert by_ansible_and_by_docker > 1, output
+        _, output = vms.play("report", "--limit", vms.names[0], "-e", _through(jump))
+        assert _entered(jump) > by_ansible_and_by_docker, output
