@@ -22,7 +22,7 @@ PYTHON_TEXT = re.compile(
 MAY_OUTLIVE_ITS_TARGET = {
     ("VM", "snapshot_of"), ("VDI", "snapshot_of"), ("VM", "parent"), ("VM", "affinity"), ("VM", "suspend_SR"),
     ("VM", "appliance"), ("VM", "groups"), ("VM", "snapshot_schedule"), ("VM", "protection_policy"),
-    ("pool", "default_SR"), ("pool", "suspend_image_SR"), ("pool", "crash_dump_SR"), ("host", "suspend_image_sr"),
+    ("VM", "suspend_VDI"), ("pool", "default_SR"), ("pool", "suspend_image_SR"), ("pool", "crash_dump_SR"), ("host", "suspend_image_sr"),
     ("host", "crash_dump_sr"), ("task", "subtask_of"), ("session", "subject"),
 }  # fmt: skip
 """Fields that XAPI keeps when what they point to has gone; those that are RW take any reference from a client besides."""

@@ -2,7 +2,7 @@
 # Copyright: hardshell.xen contributors
 """Malformed HTTP, XML, JSON and types: the lab stays up, answers in XAPI's words, and its state stays sound.
 
-XAPI_LAB_FUZZ_SECONDS sets how long (3 by default), XAPI_LAB_FUZZ_SEED repeats a run.
+XAPI_LAB_FUZZ_SECONDS sets how long (3 by default), XAPI_LAB_FUZZ_SEED a seed of your own, or `random` for a new one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from xapi_lab.wire.xmlrpc import encode_value
 from xapi_lab.xva import END, block_files, tar_file
 
 SECONDS = float(os.environ.get("XAPI_LAB_FUZZ_SECONDS", "3"))
-SEED = int(os.environ.get("XAPI_LAB_FUZZ_SEED") or random.randrange(2**32))
+_WANTED = os.environ.get("XAPI_LAB_FUZZ_SEED") or "1"
+SEED = random.randrange(2**32) if _WANTED == "random" else int(_WANTED)
 CLIENTS = 3
 PATIENCE = 1.0
 """Seconds that a client waits for an answer: some calls are meant to block."""
@@ -38,7 +39,7 @@ ENDS_THE_SESSION = {
     "session.logout", "session.local_logout", "host.restart_agent", "host.reboot", "host.shutdown",
 }  # fmt: skip
 TEXTS = ["", "x", "OpaqueRef:NULL", "OpaqueRef:", "0", "-1", "9" * 30, "1e3", "\U0001f600", "\u202e", "a" * 5000, "<&>\"'",
-         "]]>", "%s%n", "../../etc/passwd", "true", "xvda", "autodetect", "20240131T09:05:07Z", "99999999T99:99:99Z",
+         "]]>", "%s%n", "../../etc/passwd", "x\ntrue;", "true", "xvda", "autodetect", "20240131T09:05:07Z", "99999999T99:99:99Z",
          "<provision><disk", "\ud800", "\x00", "\x1b[0m", "127.0.0.1", "::1", "aa:bb:cc:dd:ee:ff"]  # fmt: skip
 NUMBERS: list[Any] = [
     0,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid as _uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 from xapi_lab.errors import XapiError, handle_invalid
 from xapi_lab.model import Field, Model
-from xapi_lab.values import NULL, DateTime, copy_value, zero
+from xapi_lab.values import NULL, DateTime, copy_value, is_storable, storable, zero
 
 Record = dict[str, Any]
 
@@ -50,6 +51,7 @@ BACK_REFERENCES: tuple[tuple[str, str, str, str], ...] = (
     ("PIF", "tunnel_transport_PIF_of", "tunnel", "transport_PIF"),
     ("task", "subtasks", "task", "subtask_of"),
 )
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 NOT_STORED = frozenset({"session", "task"})
 """Classes whose objects do not outlive the server."""
 
@@ -82,6 +84,11 @@ def new_ref() -> str:
 
 def new_uuid() -> str:
     return str(_uuid.uuid4())
+
+
+def is_uuid(text: str) -> bool:
+    """Whether a text is a UUID in its usual form; what is none must name no file."""
+    return _UUID.fullmatch(text) is not None
 
 
 class Database:
@@ -148,9 +155,9 @@ class Database:
     # --- changing
 
     def create(self, class_name: str, record: Record, ref: str | None = None) -> str:
-        """Add an object; fields that `record` leaves out get their defaults."""
+        """Add an object; fields that `record` leaves out get their defaults, texts end before what XML lacks."""
         ref = ref or new_ref()
-        complete = self._complete(class_name, record)
+        complete = {name: storable(value) for name, value in self._complete(class_name, record).items()}
         self._bump()
         self.tables[class_name][ref] = Row(complete, self.generation, self.generation)
         self._by_uuid[class_name][complete.get("uuid", "")] = ref
@@ -162,11 +169,13 @@ class Database:
         return ref
 
     def set(self, class_name: str, ref: str, field: str, value: Any) -> None:
-        """Give a field a value; no event when it has it already."""
+        """Give a field a value; no event when it has it already. INTERNAL_ERROR for a text that no XML can hold."""
         row = self.row(class_name, ref)
         old = row.record[field]
         if old == value and type(old) is type(value):
             return
+        if not is_storable(value):
+            raise XapiError("INTERNAL_ERROR", "Db_exn.Invalid_value")
         row.record[field] = value
         self._bump()
         self._modified(class_name, ref, row)
@@ -189,7 +198,7 @@ class Database:
         self._modified(class_name, ref, row)
 
     def add_to_map(self, class_name: str, ref: str, field: str, key: str, value: Any) -> None:
-        current = self.get(class_name, ref, field)
+        current, key, value = self.get(class_name, ref, field), storable(key), storable(value)
         if not key:
             raise XapiError("INTERNAL_ERROR", "Db_exn.Empty_key_in_map")
         if key in current:
@@ -200,7 +209,7 @@ class Database:
         self.set(class_name, ref, field, {**self.get(class_name, ref, field), key: value})
 
     def remove_from_map(self, class_name: str, ref: str, field: str, key: str) -> None:
-        current = self.get(class_name, ref, field)
+        current, key = self.get(class_name, ref, field), storable(key)
         if key in current:
             self.set(class_name, ref, field, {name: value for name, value in current.items() if name != key})
 

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from xapi_lab.errors import XapiError
+from xapi_lab.errors import XapiError, internal_error
 from xapi_lab.model import Class
 
 Record = dict[str, Any]
@@ -48,11 +49,14 @@ def _tokens(expression: str) -> list[str]:
 class _Parser:
     def __init__(self, expression: str, class_: Class) -> None:
         self._expression = expression
-        self._tokens = _tokens(expression)
+        self._tokens = deque(_tokens(expression))
         self._fields = {field.database_name: name for name, field in class_.fields.items()}
 
     def parse(self) -> Predicate:
-        predicate = self._either()
+        try:
+            predicate = self._either()
+        except RecursionError:
+            raise internal_error("Stack_overflow") from None
         if self._tokens:
             raise self._error()
         return predicate
@@ -66,21 +70,21 @@ class _Parser:
     def _take(self, expected: str = "") -> str:
         if not self._tokens or (expected and self._tokens[0] != expected):
             raise self._error()
-        return self._tokens.pop(0)
+        return self._tokens.popleft()
 
     def _either(self) -> Predicate:
-        left = self._both()
+        terms = [self._both()]
         while self._peek() == "or":
             self._take()
-            left = _or(left, self._both())
-        return left
+            terms.append(self._both())
+        return terms[0] if len(terms) == 1 else lambda ref, record: any(term(ref, record) for term in terms)
 
     def _both(self) -> Predicate:
-        left = self._single()
+        terms = [self._single()]
         while self._peek() == "and":
             self._take()
-            left = _and(left, self._single())
-        return left
+            terms.append(self._single())
+        return terms[0] if len(terms) == 1 else lambda ref, record: all(term(ref, record) for term in terms)
 
     def _single(self) -> Predicate:
         token = self._take()
@@ -116,11 +120,3 @@ class _Parser:
             raise XapiError("INTERNAL_ERROR", "missing field", name, "")
         field = self._fields[name]
         return lambda ref, record: as_stored(record[field])
-
-
-def _or(left: Predicate, right: Predicate) -> Predicate:
-    return lambda ref, record: left(ref, record) or right(ref, record)
-
-
-def _and(left: Predicate, right: Predicate) -> Predicate:
-    return lambda ref, record: left(ref, record) and right(ref, record)

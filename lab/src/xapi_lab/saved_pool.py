@@ -9,14 +9,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from xapi_lab import model
+from xapi_lab.calls.vif import is_device, is_mac
 from xapi_lab.config import Config, ConfigError, HostShape, host_addresses
-from xapi_lab.database import Database
+from xapi_lab.database import Database, is_uuid
 from xapi_lab.machines.storage import QcowStorage
 from xapi_lab.record_set import Records, RecordSetError, read
 from xapi_lab.store import Store
 from xapi_lab.values import NULL
 
 DATABASE = "pool.sqlite"
+_NAMES_OF_FILES = (
+    ("SR", "uuid", is_uuid),
+    ("VDI", "uuid", is_uuid),
+    ("VM", "uuid", is_uuid),
+    ("VIF", "uuid", is_uuid),
+    ("VIF", "MAC", is_mac),
+    ("VIF", "device", is_device),
+)
+"""Fields that name files, devices and sockets, with what they must be."""
 
 
 def load(state_dir: Path, path: Path, config: Config) -> tuple[int, list[str]]:
@@ -57,6 +67,10 @@ def _check(records: Records, path: Path) -> None:
     (pool,) = pools.values()
     if pool.get("master") not in records.get("host", {}):
         raise RecordSetError(f"{path}: the pool's master {pool.get('master')} is not among its hosts")
+    for class_name, name, is_good in _NAMES_OF_FILES:
+        for ref, record in records.get(class_name, {}).items():
+            if not is_good(str(record.get(name, ""))):
+                raise RecordSetError(f"{path}: {class_name} {ref} has {record.get(name)!r} as {name}, which is none")
     for host, record in records["host"].items():
         if record.get("metrics") not in records.get("host_metrics", {}):
             raise RecordSetError(f"{path}: host {host} has no host_metrics")

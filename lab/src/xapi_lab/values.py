@@ -167,6 +167,31 @@ def decode(type_: Type, value: Any) -> Any:
     return value
 
 
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+
+
+def is_storable(value: Any) -> bool:
+    """Whether every text in a value is one that XAPI's database takes: it has no character that XML lacks."""
+    if isinstance(value, str):
+        return _NOT_IN_XML.search(value) is None
+    if isinstance(value, list):
+        return all(map(is_storable, value))
+    if isinstance(value, dict):
+        return all(map(is_storable, value)) and all(map(is_storable, value.values()))
+    return True
+
+
+def storable(value: Any) -> Any:
+    """A value with each text cut before its first character that XML lacks (db_cache_impl.ml, ensure_utf8_xml)."""
+    if is_storable(value):
+        return value
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    if isinstance(value, dict):
+        return {storable(key): storable(item) for key, item in value.items()}
+    return _NOT_IN_XML.split(value, maxsplit=1)[0]
+
+
 def zero(type_: Type) -> Any:
     """The value of a field that nobody has given one."""
     return {

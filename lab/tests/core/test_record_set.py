@@ -181,3 +181,20 @@ def test_the_command_line_saves_and_loads(
     finally:
         run("down")
     assert json.loads((tmp_path / "again.json").read_text()).keys() == json.loads(saved[0].read_text()).keys()
+
+
+@pytest.mark.parametrize(
+    ("class_name", "field", "value"),
+    [("SR", "uuid", "../../oops"), ("VDI", "uuid", "/oops"), ("VM", "uuid", ""), ("VIF", "uuid", "a b"),
+     ("VIF", "MAC", "; true"), ("VIF", "device", "²")],
+)  # fmt: skip
+def test_what_names_files_and_devices_is_looked_at(
+    saved: tuple[Path, dict[str, Any]], tmp_path: Path, class_name: str, field: str, value: str
+) -> None:
+    records = json.loads(saved[0].read_text())
+    next(iter(records[class_name].values()))[field] = value
+    path = tmp_path / "pool.json"
+    path.write_text(json.dumps(records))
+    with pytest.raises(RecordSetError, match=f"{class_name} OpaqueRef:.* as {field}, which is none"):
+        saved_pool.load(tmp_path / "state", path, Config(backend="none"))
+    assert not (tmp_path / "state").exists()

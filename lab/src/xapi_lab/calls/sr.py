@@ -4,20 +4,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from xml.sax.saxutils import escape
 
 from xapi_lab.bootstrap import SR_OPERATIONS, SR_TYPES, make_sr
 from xapi_lab.calls import generic
 from xapi_lab.calls.registry import Context, call
-from xapi_lab.calls.vdi import introduced_vdi, measure, measure_sr
+from xapi_lab.calls.vdi import forget_record, introduced_vdi, measure, measure_sr
 from xapi_lab.config import GIB, SrShape
-from xapi_lab.database import new_uuid
+from xapi_lab.database import is_uuid, new_uuid
 from xapi_lab.errors import XapiError
 
 _SR_CAPACITY = 100 * GIB
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @call("SR.get_supported_types")
@@ -61,9 +59,7 @@ async def sr_destroy(context: Context, sr: str) -> None:
 
 def _remove_sr(context: Context, sr: str) -> None:
     for vdi in list(context.db.get("SR", sr, "VDIs")):
-        for vbd in list(context.db.get("VDI", vdi, "VBDs")):
-            context.db.destroy("VBD", vbd)
-        context.db.destroy("VDI", vdi)
+        forget_record(context, vdi)
     for pbd in list(context.db.get("SR", sr, "PBDs")):
         context.db.destroy("PBD", pbd)
     context.db.destroy("SR", sr)
@@ -92,7 +88,7 @@ async def sr_introduce(
     sm_config: dict[str, str] | None = None,
 ) -> str:  # fmt: skip
     """A record for an SR that is there; it has no PBDs, and its size is not known before one is plugged."""
-    if uuid and not _UUID.fullmatch(uuid):  # it names the folder of the SR's disks
+    if uuid and not is_uuid(uuid):  # it names the folder of the SR's disks
         raise XapiError("UUID_INVALID", "SR", uuid)
     if uuid and context.db.find_uuid("SR", uuid) is not None:
         raise XapiError("SR_UUID_EXISTS", uuid)

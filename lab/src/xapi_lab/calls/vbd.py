@@ -16,7 +16,7 @@ from xapi_lab.machines.contract import MachineError
 from xapi_lab.operations import bad_power_state
 from xapi_lab.values import NULL
 
-_DEVICE = re.compile(r"-?\d+|(?:xvd|hd|sd)[a-z]{1,2}")
+_DEVICE = re.compile(r"-?[0-9]{1,18}|(?:xvd|hd|sd)[a-z]{1,2}")
 LARGEST_POSITION = 254
 
 
@@ -53,7 +53,12 @@ def create_vbd(context: Context, record: Record) -> str:
         raise XapiError("VBD_CDS_MUST_BE_READONLY")
     if not record["empty"] and record["mode"] == "RW" and db.get("VDI", vdi, "read_only"):
         raise XapiError("VDI_READONLY", vdi)
-    device = record["userdevice"]
+    return add_vbd(context, record)
+
+
+def add_vbd(context: Context, record: Record) -> str:
+    """A VBD at a position that is free, whatever its disk is; not plugged."""
+    db, vm, vdi, device = context.db, record["VM"], record["VDI"], record["userdevice"]
     if device == "autodetect":
         device = _free_position(context, vm, record["type"])
     if not _DEVICE.fullmatch(device):

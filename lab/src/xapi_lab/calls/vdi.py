@@ -11,7 +11,6 @@ from xapi_lab.calls.registry import Context, call
 from xapi_lab.database import Record, new_uuid
 from xapi_lab.errors import XapiError
 from xapi_lab.machines.contract import StorageError
-from xapi_lab.machines.storage import virtual_size
 from xapi_lab.values import EPOCH, NULL, now
 
 MIB = 2**20
@@ -116,21 +115,32 @@ async def destroy_vdi(context: Context, vdi: str) -> None:
         await context.lab.storage.destroy(record["uuid"], context.lab.sr_path(record["SR"]))
     except StorageError as error:
         raise storage_failure(error) from error
-    await _remove_record(context, vdi)
-
-
-async def _remove_record(context: Context, vdi: str) -> None:
-    record = context.db.record("VDI", vdi)
     for vbd in list(record["VBDs"]):
         context.db.destroy("VBD", vbd)
     context.db.destroy("VDI", vdi)
+    if record["type"] == "suspend":
+        for vm, its_record in context.db.records("VM"):
+            if its_record["suspend_VDI"] == vdi:
+                context.db.set("VM", vm, "suspend_VDI", NULL)
     await measure_sr(context, record["SR"])
 
 
 @call("VDI.forget")
 async def forget(context: Context, vdi: str) -> None:
     async with context.operation("VDI", vdi, "forget"):
-        await _remove_record(context, vdi)
+        sr = context.db.get("VDI", vdi, "SR")
+        forget_record(context, vdi)
+        await measure_sr(context, sr)
+
+
+def forget_record(context: Context, vdi: str) -> None:
+    """Remove a VDI's record: drives lose the medium, other VBDs go with it (db_gc_util.ml, gc_VBDs)."""
+    for vbd in list(context.db.get("VDI", vdi, "VBDs")):
+        if context.db.get("VBD", vbd, "type") == "CD":
+            context.db.update("VBD", vbd, VDI=NULL, empty=True)
+        else:
+            context.db.destroy("VBD", vbd)
+    context.db.destroy("VDI", vdi)
 
 
 @call("VDI.introduce")
@@ -142,14 +152,14 @@ async def introduce(
     """A record for a disk that the SR has and the pool does not know, such as one that was forgotten."""
     context.db.row("SR", sr)
     check_attached(context, sr)
-    file = context.lab.storage.path(location, context.lab.sr_path(sr))
-    if context.db.find_uuid("VDI", location) is not None or not file.exists():
+    disks = context.lab.storage.disks(context.lab.sr_path(sr))
+    if context.db.find_uuid("VDI", location) is not None or location not in disks:
         raise XapiError("INTERNAL_ERROR", f"Storage_error ([S(Vdi_does_not_exist);S({location})])")
     vdi = introduced_vdi(
         context, location, sr,
         {"name_label": name_label, "name_description": name_description, "type": type_, "sharable": sharable,
          "read_only": read_only, "other_config": other_config, "xenstore_data": xenstore_data or {},
-         "sm_config": sm_config or {}, "virtual_size": virtual_size(file)},
+         "sm_config": sm_config or {}, "virtual_size": disks[location]},
     )  # fmt: skip
     await measure(context, vdi)
     return vdi

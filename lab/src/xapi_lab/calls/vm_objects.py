@@ -16,9 +16,10 @@ from xapi_lab.calls.vif import generated_mac, remove_vif
 from xapi_lab.calls.vm_power import drop_suspend_image
 from xapi_lab.calls.vtpm import copy_vtpms
 from xapi_lab.database import Record, new_uuid
-from xapi_lab.errors import XapiError
+from xapi_lab.errors import XapiError, internal_error
+from xapi_lab.model.types import Type
 from xapi_lab.operations import bad_power_state, is_default_template, vm_refusal
-from xapi_lab.values import EPOCH, NULL, copy_value, now
+from xapi_lab.values import EPOCH, NULL, copy_value, decode, now
 
 _RUNTIME = {
     "allowed_operations", "current_operations", "VBDs", "VIFs", "VUSBs", "VGPUs", "VTPMs", "consoles", "crash_dumps",
@@ -190,11 +191,32 @@ async def copy(context: Context, vm_ref: str, name: str, sr: str) -> str:
 # --- provision
 
 
-def _disks_to_provision(text: str) -> list[dict[str, str]]:
+_DISK_TYPES = ("user", "ephemeral", "suspend", "crashdump")
+
+
+def _disks_to_provision(text: str) -> list[dict[str, Any]]:
+    """The disks of a template's `disks` (xapi_templates.ml, disks_of_xml)."""
     try:
-        return [dict(disk.attrib) for disk in ElementTree.fromstring(text).iter("disk")]
-    except ElementTree.ParseError as error:
-        raise XapiError("INTERNAL_ERROR", f"Xmlm.Error({error})") from None
+        root = ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise internal_error(f"Xmlm.Error({error})") from None
+    if root.tag != "provision" or root.attrib:
+        raise internal_error("Xapi_templates.Parse_failure")
+    return [_disk_to_provision(element) for element in root]
+
+
+def _disk_to_provision(element: ElementTree.Element) -> dict[str, Any]:
+    given = element.attrib
+    try:
+        if element.tag != "disk" or len(element):
+            raise KeyError(element.tag)
+        return {
+            "device": given["device"], "size": decode(Type("int"), given["size"]), "sr": given["sr"],
+            "bootable": given["bootable"] == "true",
+            "type": given["type"] if given.get("type") in _DISK_TYPES else "system",
+        }  # fmt: skip
+    except (KeyError, XapiError):
+        raise internal_error("Xapi_templates.Parse_failure") from None
 
 
 @call("VM.provision")
@@ -205,20 +227,21 @@ async def provision(context: Context, vm_ref: str) -> None:
         db.update("VM_metrics", guests.ensure_metrics(context.lab, vm_ref), install_time=now())
         db.set("VM", vm_ref, "is_a_template", False)
         disks = _disks_to_provision(vm["other_config"].get("disks", "<provision/>"))
-        srs = [_sr_by_uuid(context, disk.get("sr", "")) for disk in disks]
+        srs = [_sr_by_uuid(context, disk["sr"]) for disk in disks]
         for disk, sr in zip(disks, srs, strict=True):
             vdi = await create_vdi(
                 context,
                 {"name_label": "", "name_description": "Created by template provisioner", "SR": sr,
-                 "virtual_size": int(disk["size"]), "type": disk.get("type", "user"), "sharable": False,
+                 "virtual_size": disk["size"], "type": disk["type"], "sharable": False,
                  "read_only": False, "other_config": {}, "xenstore_data": {}, "sm_config": {}, "tags": []},
             )  # fmt: skip
-            create_vbd(
+            vbd = create_vbd(
                 context,
-                {"VM": vm_ref, "VDI": vdi, "userdevice": disk["device"], "bootable": disk.get("bootable") == "true",
-                 "mode": "RW", "type": "Disk", "unpluggable": disk.get("type") != "system", "empty": False,
+                {"VM": vm_ref, "VDI": vdi, "userdevice": disk["device"], "bootable": disk["bootable"],
+                 "mode": "RW", "type": "Disk", "unpluggable": disk["type"] != "system", "empty": False,
                  "other_config": {"owner": ""}, "qos_algorithm_type": "", "qos_algorithm_params": {}},
             )  # fmt: skip
+            db.set("VDI", vdi, "name_label", db.get("VBD", vbd, "userdevice"))
         db.remove_from_map("VM", vm_ref, "other_config", "disks")
 
 

@@ -361,6 +361,9 @@ def drop_suspend_image(context: Context, vm_ref: str) -> None:
 
 async def resume_machine(context: Context, vm_ref: str, host: str, *, paused: bool) -> None:
     lab, db = context.lab, context.db
+    if not db.exists("VDI", db.get("VM", vm_ref, "suspend_VDI")):
+        guests.set_halted(lab, vm_ref)
+        raise XapiError("VM_HAS_NO_SUSPEND_VDI", "VM", vm_ref)
     image = guests.suspend_image(lab, db.get("VDI", db.get("VM", vm_ref, "suspend_VDI"), "uuid"))
     if db.get("VM", vm_ref, "ha_restart_priority") == "restart":
         db.set("VM", vm_ref, "ha_always_run", True)

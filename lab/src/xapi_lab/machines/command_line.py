@@ -26,6 +26,8 @@ RNG_SLOT, AGENT_SLOT, FIRST_DISK_SLOT, FIRST_NIC_SLOT, SLOTS = 3, 4, 5, 21, 32
 MOST_DISKS = FIRST_NIC_SLOT - FIRST_DISK_SLOT
 MOST_NICS = SLOTS - FIRST_NIC_SLOT
 IDE_PLACES = 4
+LONGEST_NAME = 200
+"""Characters of a VM's name that QEMU is told; the kernel takes no argument of more than 128 KiB."""
 
 # Names of files in the machine's folder.
 PID_FILE = "pid"
@@ -125,7 +127,7 @@ def build(
     """
     arguments = [
         QEMU, "-nodefaults", "-no-user-config", "-S", "-daemonize", "-pidfile", PID_FILE, "-D", QEMU_LOG,
-        "-name", f"guest={(spec.name or spec.uuid).replace(',', ',,')}", "-uuid", spec.uuid,
+        "-name", f"guest={(spec.name or spec.uuid)[:LONGEST_NAME].replace(',', ',,')}", "-uuid", spec.uuid,
         "-machine", "pc", "-accel", accelerator.option, "-cpu", accelerator.cpu,
         "-smp", str(spec.vcpus), "-m", f"size={max(1, spec.memory // MIB)}M",
         "-rtc", "base=utc", "-display", "none", "-vnc", f"unix:{DISPLAY_SOCKET}", "-vga", "std",

@@ -20,6 +20,8 @@ HEADER_COOKIE = b"cxsparse"
 DYNAMIC = 3
 DIFFERENCING = 4
 UNUSED = 0xFFFFFFFF
+MOST_BLOCKS = 1 << 20
+"""Entries that a block table may have for a disk that does not need them: 2 TiB in blocks of 2 MiB, a VHD's largest disk."""
 
 Extent = tuple[int, bytes]
 """Offset on the disk in bytes, and the data there."""
@@ -123,7 +125,9 @@ class VhdReader:
             raise VhdError("the VHD has no dynamic disk header where its footer says")
         (table_offset,) = struct.unpack_from(">Q", header, 16)
         entries, block_size = struct.unpack_from(">II", header, 28)
-        if block_size % SECTOR or not SECTOR <= block_size <= 1 << 28 or entries * block_size < footer.virtual_size:
+        too_many = entries > MOST_BLOCKS and entries * block_size > 2 * footer.virtual_size
+        fits = not block_size % SECTOR and SECTOR <= block_size <= 1 << 28 and not too_many
+        if not fits or entries * block_size < footer.virtual_size:
             raise VhdError(f"the VHD's block table ({entries} blocks of {block_size} bytes) does not fit its size")
         await stream.skip_to(table_offset, "block table")
         table = struct.unpack(f">{entries}I", await stream.exactly(4 * entries, "block table"))

@@ -8,6 +8,7 @@ sends is looked at; its MAC must be its own and its addresses of the allowed one
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,7 +41,12 @@ def locking(mode: str, default_mode: str, ipv4: Iterable[str], ipv6: Iterable[st
 
 
 def _packed(addresses: Iterable[str]) -> frozenset[bytes]:
-    return frozenset(ipaddress.ip_address(address).packed for address in addresses)
+    """Addresses in packed form, without what is none: VIF.create takes any text, and no frame has it."""
+    packed = set()
+    for address in addresses:
+        with contextlib.suppress(ValueError):
+            packed.add(ipaddress.ip_address(address).packed)
+    return frozenset(packed)
 
 
 def may_receive(lock: Locking) -> bool:

@@ -75,7 +75,18 @@ class CloudConfig:
 
 
 def from_drive(files: Mapping[str, bytes]) -> CloudConfig:
-    """The configuration on a NoCloud drive. Raises ValueError that says which file is wrong."""
+    """The configuration on a NoCloud drive. Raises ValueError that says what is wrong."""
+    try:
+        return _from_drive(files)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"a value on the config drive is not of the type that cloud-init wants there: {error}"
+        ) from error
+    except RecursionError:
+        raise ValueError("the YAML of the config drive is nested too deeply") from None
+
+
+def _from_drive(files: Mapping[str, bytes]) -> CloudConfig:
     meta = _mapping(files, "meta-data")
     vendor, user_data = _cloud_config(files, "vendor-data"), files.get("user-data", b"")
     script = user_data if user_data.startswith(b"#!") else b""

@@ -14,6 +14,7 @@ SECTOR = 2048
 FIRST_DESCRIPTOR = 16
 LARGEST_DIRECTORY = 2**20
 DEEPEST = 8
+MOST_OVERLAP = 4
 _PRIMARY, _SUPPLEMENTARY, _LAST = 1, 2, 255
 _JOLIET_ESCAPES = (b"%/@", b"%/C", b"%/E")
 
@@ -31,7 +32,7 @@ def files(image: bytes) -> tuple[str, dict[str, bytes]]:
     joliet = _SUPPLEMENTARY in descriptors
     root = descriptors[_SUPPLEMENTARY if joliet else _PRIMARY][156:190]
     try:
-        return label, dict(_files(image, root, joliet, "", 0))
+        return label, dict(_Volume(image, joliet).files(root, "", 0))
     except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise NoVolume(f"the ISO 9660 volume is damaged: {error}") from error
 
@@ -45,21 +46,30 @@ def _descriptors(image: bytes) -> Iterator[tuple[int, bytes]]:
             yield sector[0], sector
 
 
-def _files(image: bytes, directory: bytes, joliet: bool, path: str, depth: int) -> Iterator[tuple[str, bytes]]:
-    content = _content(image, directory)[:LARGEST_DIRECTORY]
-    for record in _records(content):
-        name = _name(record, joliet)
-        if name in ("\0", "\1") or depth > DEEPEST:
-            continue
-        if record[25] & 2:
-            yield from _files(image, record, joliet, f"{path}{name}/", depth + 1)
-        else:
-            yield path + name, _content(image, record)
+class _Volume:
+    """A volume's files. Directories may point to one another and files overlap, so what is read in all has a limit."""
 
+    def __init__(self, image: bytes, joliet: bool) -> None:
+        self._image, self._joliet = image, joliet
+        self._left = MOST_OVERLAP * len(image)
 
-def _content(image: bytes, record: bytes) -> bytes:
-    sector, size = struct.unpack_from("<I4xI", record, 2)
-    return image[sector * SECTOR : sector * SECTOR + size]
+    def files(self, directory: bytes, path: str, depth: int) -> Iterator[tuple[str, bytes]]:
+        for record in _records(self._content(directory)[:LARGEST_DIRECTORY]):
+            name = _name(record, self._joliet)
+            if name in ("\0", "\1") or depth > DEEPEST:
+                continue
+            if record[25] & 2:
+                yield from self.files(record, f"{path}{name}/", depth + 1)
+            else:
+                yield path + name, self._content(record)
+
+    def _content(self, record: bytes) -> bytes:
+        sector, size = struct.unpack_from("<I4xI", record, 2)
+        content = self._image[sector * SECTOR : sector * SECTOR + size]
+        self._left -= len(content)
+        if self._left < 0:
+            raise NoVolume(f"the ISO 9660 volume's files and directories are {MOST_OVERLAP} times as large as itself")
+        return content
 
 
 def _records(directory: bytes) -> Iterator[bytes]:
