@@ -73,6 +73,8 @@ options:
         the task is refused.
       - C(ports) is a list of published ports, as C(8080:80), C(127.0.0.1:53:53/udp), C(8000-8010:80-90).
       - C(volumes) is a list, as C(data:/data) for a named volume of the set, C(/srv/data:/data:ro) for a directory of the VM.
+        An entry can be a mapping of C(source), C(target) and C(modes) too, with C(subpath) for one directory of a volume (Docker Engine 26 or later)
+        or C(create_host_path) (V(false) refuses a directory of the VM that is missing, which the engine would make).
         The engine's own socket, and a directory that it is below such as C(/run), is refused unless C(engine_socket) is true.
       - C(files) is a mapping of absolute paths in the container to C(content) (text), C(uid), C(gid) and C(mode) (C("0444") unless told otherwise).
         They are there before the container starts, and C(docker inspect) does not show what is in them.
@@ -258,10 +260,14 @@ options:
     choices: [restart, stop, stop_vm]
   volumes:
     description:
-      - The named volumes that are called otherwise on the engine than C(SET_VOLUME), by the name under which O(containers) mount them. C(name) is what
+      - The named volumes that are no plain ones, or called otherwise on the engine than C(SET_VOLUME), by the name under which O(containers) mount them.
+        C(name) is what
         the engine calls the volume. C(external), which is false unless it is written, says that the volume is there already. Such a volume is used, and
         neither made nor removed; a task that names one that is not there is refused.
-      - In Compose files it is C(name) and C(external) of a volume.
+      - C(driver_opts) says what the engine mounts as the volume, as C(docker volume create) with the driver C(local) does, by C(type), C(device), C(o) (the
+        flags of the mount) and C(size). The engine mounts it when a container starts. It changes no option of a volume that is there, so that other ones are
+        refused. Values may hold a password; they are not shown, but whoever may use the engine can read them there.
+      - In Compose files it is C(name), C(external) and C(driver_opts) of a volume.
     type: dict
   networks:
     description:
@@ -273,7 +279,7 @@ options:
         driver's options, and C(ipam_config) a list of C(subnet), C(ip_range), C(gateway) and C(aux_addresses).
       - The engine cannot change the options of a network that is there. So a network with options is called after a digest of them too, and with others the
         members that are in it are moved to a new one, all or nothing as in any update. One with a C(name) keeps it, and the change of its options is refused,
-        as is by the engine a new network with the subnet of the old one.
+        as is one that leaves the subnet as it was, since the engine holds no two networks with one subnet.
     type: dict
   adopt:
     description:
@@ -321,6 +327,22 @@ EXAMPLES = r"""
         healthcheck:
           test: [CMD, redis-cli, ping]
           interval: 2s
+
+- name: Deploy with a volume that is a share of NFS
+  hardshell.xen.container_set:
+    docker_host: ssh://root@10.0.210.11
+    tenant: acme
+    name: files
+    containers:
+      web:
+        image: shop-web:1.4
+        volumes: ["uploads:/srv/uploads"]
+    volumes:
+      uploads:
+        driver_opts:
+          type: nfs
+          device: ":/export/uploads"
+          o: addr=10.0.210.5,nfsvers=4.2,rw
 
 - name: Deploy from archives on the controller, without a registry
   hardshell.xen.container_set:

@@ -99,7 +99,10 @@ class Applier:
         self.engine.delete(f"/networks/{step.name}")
 
     def _create_volume(self, step: Change) -> None:
-        self.engine.post("/volumes/create", {"Name": step.name, "Labels": self._labels()})
+        body: JSON = {"Name": step.name, "Labels": self._labels()}
+        if step.payload:
+            body["DriverOpts"] = dict(step.payload)
+        self.engine.post("/volumes/create", body)
 
     def _remove_volume(self, step: Change) -> None:
         self.engine.delete(f"/volumes/{step.name}")

@@ -23,9 +23,16 @@ from .apply import Applier
 from .findings import container_findings, in_order, way_findings
 from .images import bring, image_facts, list_images, plan_images
 from .listing import announced_listing, listing, read_engine
-from .observe import Observed, observe
+from .observe import Observed, list_volumes, observe, with_volumes
 from .plan import needed_volumes, plan
-from .refuse import refuse_foreign, refuse_foreign_volumes, refuse_networks, refuse_taken_ports, refuse_unknown
+from .refuse import (
+    refuse_foreign,
+    refuse_foreign_volumes,
+    refuse_networks,
+    refuse_other_volumes,
+    refuse_taken_ports,
+    refuse_unknown,
+)
 from .report import predict, report_container, report_set
 from .rollback import bring_back
 from .spec import SetSpec
@@ -39,10 +46,11 @@ def converge(engine: Engine, spec: SetSpec, context: Context) -> JSON:
     """Make the set what ``spec`` says; in check mode only say what would be done. Returns the task's result."""
     for warning in spec.warnings:
         context.warn(warning)
-    observed = observe_set(engine, spec, volumes=spec.remove_volumes)
+    observed = observe_set(engine, spec, volumes=spec.remove_volumes or bool(spec.driver_opts))
     refuse_unknown(spec, engine.api)
     refuse_foreign(spec, observed)
     refuse_networks(spec, observed)
+    refuse_other_volumes(spec, observed)
     refuse_taken_ports(spec, observed)
     images = plan_images(engine, spec, observed)
     if images and not context.check_mode:
@@ -56,7 +64,7 @@ def converge(engine: Engine, spec: SetSpec, context: Context) -> JSON:
     needed = needed_volumes(wanted, observed)
     if needed:
         if observed.volumes is None:
-            observed = _with_volumes(engine, observed)
+            observed = with_volumes(observed, list_volumes(engine))
         refuse_foreign_volumes(spec, observed, needed)
     containers = plan(spec, observed, wanted)
     whole = _with_images(images, containers)
@@ -80,11 +88,6 @@ def converge(engine: Engine, spec: SetSpec, context: Context) -> JSON:
         "engine": {**about, "containers": listed},
         **whole.result(context.diff_mode),
     }
-
-
-def _with_volumes(engine: Engine, observed: Observed) -> Observed:
-    listed = engine.get("/volumes")["Volumes"] or []
-    return dataclasses.replace(observed, volumes={item["Name"]: item.get("Labels") or {} for item in listed})
 
 
 def _with_images(images: list[Change], containers: Plan) -> Plan:

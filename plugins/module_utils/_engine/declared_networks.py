@@ -67,11 +67,11 @@ def _settings(option: str, given: t.Mapping[str, t.Any]) -> JSON:
     for key, name in (("internal", "Internal"), ("enable_ipv6", "EnableIPv6")):
         if parsers.boolean(f"{option}.{key}", given.get(key, False)):
             found[name] = True
-    pools = given.get("ipam_config") or []
-    if not isinstance(pools, list):
-        raise OptionError(f"{option}.ipam_config", pools, "write a list, such as [{subnet: 172.30.0.0/24}]")
-    if pools:
-        read = [_pool(f"{option}.ipam_config[{index}]", pool) for index, pool in enumerate(pools)]
+    asked = given.get("ipam_config") or []
+    if not isinstance(asked, list):
+        raise OptionError(f"{option}.ipam_config", asked, "write a list, such as [{subnet: 172.30.0.0/24}]")
+    if asked:
+        read = [_pool(f"{option}.ipam_config[{index}]", pool) for index, pool in enumerate(asked)]
         found["IPAM"] = {"Driver": "default", "Config": read}
     options = parsers.mapping(f"{option}.driver_opts", given.get("driver_opts") or {})
     if options:
@@ -124,9 +124,9 @@ def check_addresses(members: t.Mapping[str, Joined], declared: t.Mapping[str, De
         for network, addresses in joined.addresses.items():
             option = f"containers.{member}.networks.{network}"
             of = declared.get(network)
-            pools = ((of.settings.get("IPAM") or {}).get("Config") or []) if of else []
             for one in sorted(addresses):
-                inside = any(ipaddress.ip_address(one) in ipaddress.ip_network(pool["Subnet"]) for pool in pools)
+                own = pools(of.settings) if of else []
+                inside = any(ipaddress.ip_address(one) in ipaddress.ip_network(pool["Subnet"]) for pool in own)
                 if not inside and not (of and of.external):
                     raise OptionError(
                         option, one, f"give the network a subnet with this address: networks.{network}.ipam_config"
@@ -147,11 +147,39 @@ def holds(settings: JSON, report: JSON) -> bool:
         return False
     if settings.get("EnableIPv6") and not report.get("EnableIPv6"):
         return False
-    pools = (report.get("IPAM") or {}).get("Config") or []
-    asked = (settings.get("IPAM") or {}).get("Config") or []
-    if not all(any(pool.items() <= own.items() for own in pools) for pool in asked):
+    if not all(any(pool.items() <= own.items() for own in pools(report)) for pool in pools(settings)):
         return False
     return (settings.get("Options") or {}).items() <= (report.get("Options") or {}).items()
+
+
+def pools(settings: JSON) -> list[JSON]:
+    """The pools of addresses in a create request or a report."""
+    return (settings.get("IPAM") or {}).get("Config") or []
+
+
+def overlaps(settings: JSON, report: JSON) -> str:
+    """A subnet of ``settings`` that the network of the ``report`` has addresses of, or empty. Networks of a cluster have pools of their own."""
+    if report.get("Scope", "local") != "local":
+        return ""
+    taken = [ipaddress.ip_network(pool["Subnet"], strict=False) for pool in pools(report) if pool.get("Subnet")]
+    for pool in pools(settings):
+        own = ipaddress.ip_network(pool["Subnet"])
+        if any(own.version == other.version and own.overlaps(other) for other in taken):
+            return str(own)
+    return ""
+
+
+def check_subnets(declared: t.Mapping[str, DeclaredNetwork]) -> None:
+    """Refuse two networks of a set that would have addresses in common: the engine makes no second one."""
+    seen: dict[str, DeclaredNetwork] = {}
+    for network, own in declared.items():
+        for other, settings in seen.items():
+            taken = overlaps(own.settings, settings.settings)
+            if taken:
+                raise OptionError(
+                    f"networks.{network}.ipam_config", taken, f"{other!r} has addresses in it; choose another subnet"
+                )
+        seen[network] = own
 
 
 def shown(settings: JSON) -> JSON:
@@ -160,10 +188,9 @@ def shown(settings: JSON) -> JSON:
     found.update(
         {key: True for key, name in (("internal", "Internal"), ("enable_ipv6", "EnableIPv6")) if settings.get(name)}
     )
-    pools = (settings.get("IPAM") or {}).get("Config") or []
     written = {name: key for key, name in _POOL.items()}
-    if pools:
-        found["ipam_config"] = [{written[name]: item for name, item in pool.items()} for pool in pools]
+    if pools(settings):
+        found["ipam_config"] = [{written[name]: item for name, item in pool.items()} for pool in pools(settings)]
     return {**found, **({"driver_opts": settings["Options"]} if settings.get("Options") else {})}
 
 

@@ -12,6 +12,7 @@ What no option can say is told beside it. A definition holds the values of the e
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import typing as t
 from dataclasses import dataclass
 
@@ -194,9 +195,9 @@ _WRITERS: t.Mapping[str, t.Callable[[str, t.Any, t.Any], JSON]] = {
 }
 
 
-def _volumes(set_name: str, container: Container, named: dict[str, JSON]) -> list[str]:
+def _volumes(set_name: str, container: Container, named: dict[str, JSON]) -> list[str | JSON]:
     """The mounts as they are written; volumes that are not called as the set's go into ``named``."""
-    found = []
+    found: list[str | JSON] = []
     for mount in container.options["volumes"]:
         source = mount.source
         own, generated = (
@@ -212,7 +213,7 @@ def _volumes(set_name: str, container: Container, named: dict[str, JSON]) -> lis
             short = as_label(source) if len(source) < 60 else as_label(f"{member_name(container)}{mount.target}")
             named[short] = {"name": mount.source, "external": True}
             source = short
-        found.append(":".join([source, mount.target, *([",".join(mount.modes)] if mount.modes else [])]))
+        found.append(dataclasses.replace(mount, source=source).written())
     return found
 
 

@@ -14,7 +14,7 @@ HIDDEN = "(hidden)"
 
 
 def parameters_for_log(parameters: dict[str, t.Any]) -> dict[str, t.Any]:
-    """A copy in which the values of every environment and all files are hidden, and a Compose document whole, since any key of it may hold one.
+    """A copy in which the values of every environment, options of volumes and all files are hidden, and a Compose document whole: any key of it may hold one.
 
     Takes parameters that were not validated, of any shape.
     """
@@ -26,7 +26,15 @@ def parameters_for_log(parameters: dict[str, t.Any]) -> dict[str, t.Any]:
         shown["compose"] = HIDDEN
     if isinstance(shown.get("compose_environment"), dict):
         shown["compose_environment"] = dict.fromkeys(shown["compose_environment"], HIDDEN)
+    if isinstance(shown.get("volumes"), dict):
+        shown["volumes"] = {name: _volume(definition) for name, definition in shown["volumes"].items()}
     return shown
+
+
+def _volume(definition: t.Any) -> t.Any:
+    """The flags of a mount may hold a password."""
+    opts = definition.get("driver_opts") if isinstance(definition, dict) else None
+    return {**definition, "driver_opts": _hidden(opts)} if opts else definition
 
 
 def _container(definition: t.Any) -> t.Any:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .._errors import OptionError
 from . import names, parsers
@@ -17,7 +17,7 @@ from .capabilities import effective_capabilities
 from .files import PlacedFile, fingerprints, parse_files
 from .links import Link, parse_link
 from .mounts import Mount, parse_mount
-from .named_volumes import NamedVolume
+from .named_volumes import NamedVolume, brings_engine_socket
 from .namespaces import check_network_mode, shared, with_links
 from .networks import Joined, Networks, parse_networks
 from .options import OPTIONS
@@ -207,8 +207,11 @@ def _mounts(
             )
         if mount.is_volume:
             named = volumes.get(mount.source)
+            if named and brings_engine_socket(named):
+                expected = "the engine's socket is in the directory that this volume is: mount the path itself, if that is meant"
+                raise OptionError(f"{path}.volumes[{index}]", item, expected)
             source = named.name if named else names.volume_name(set_name, mount.source)
-            mount = Mount(mount.target, source, mount.modes)
+            mount = replace(mount, source=source)
         mounts.append(mount)
     return tuple(sorted(mounts))
 

@@ -140,13 +140,17 @@ class Network:
 
 @dataclass(frozen=True)
 class Observed:
-    """The engine as one set sees it. ``volumes`` is None when nobody needed to know them. ``listed`` is its list of containers as it gave it."""
+    """The engine as one set sees it. ``volumes`` are the labels of each, None when nobody needed to know them, and ``driver_opts`` its options.
+
+    ``listed`` is its list of containers as it gave it.
+    """
 
     containers: tuple[Container, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
     networks: t.Mapping[str, Network] = field(default_factory=dict)
     images: Images = field(default_factory=lambda: Images([]))
     volumes: t.Mapping[str, t.Mapping[str, str]] | None = None
+    driver_opts: t.Mapping[str, t.Mapping[str, str]] = field(default_factory=dict, repr=False)
     listed: tuple[JSON, ...] = ()
 
     def current(self) -> dict[str, Container]:
@@ -169,7 +173,7 @@ def observe(engine: Engine, set_name: str, *, volumes: bool = False, adopt: Choo
         "images": lambda: engine.get("/images/json"),
     }
     if volumes:
-        reads["volumes"] = lambda: engine.get("/volumes")["Volumes"] or []
+        reads["volumes"] = lambda: list_volumes(engine)
     with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
         futures = {name: pool.submit(read) for name, read in reads.items()}
         listed = futures["containers"].result()
@@ -181,16 +185,27 @@ def observe(engine: Engine, set_name: str, *, volumes: bool = False, adopt: Choo
         containers = [read_container(found, networks) for found in inspects]
         containers = [as_member(one, set_name, adopted[one.id]) if one.id in adopted else one for one in containers]
         containers = by_member(containers, lambda one: one.member)
-        return Observed(
+        found = Observed(
             containers=tuple(sorted(containers, key=lambda container: container.name)),
             neighbours=neighbours,
             networks={network.name: network for network in networks},
             images=Images(futures["images"].result()),
-            volumes={item["Name"]: item.get("Labels") or {} for item in futures["volumes"].result()}
-            if volumes
-            else None,
             listed=tuple(listed),
         )
+        return with_volumes(found, futures["volumes"].result()) if volumes else found
+
+
+def list_volumes(engine: Engine) -> list[JSON]:
+    return engine.get("/volumes")["Volumes"] or []
+
+
+def with_volumes(observed: Observed, listed: t.Sequence[JSON]) -> Observed:
+    """The snapshot with what the engine says of its volumes."""
+    return replace(
+        observed,
+        volumes={item["Name"]: item.get("Labels") or {} for item in listed},
+        driver_opts={item["Name"]: item.get("Options") or {} for item in listed},
+    )
 
 
 def _inspect(engine: Engine, identity: str) -> JSON | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from .._errors import HardshellError
 from .._plan import Change, Plan
-from . import names, options, show
+from . import named_volumes, names, options, show
 from .declared_networks import shown
 from .leftovers import clean_up
 from .links import start_order
@@ -55,7 +55,7 @@ def plan(spec: SetSpec, observed: Observed, wanted: t.Mapping[str, Wanted]) -> P
     leftovers, settled = clean_up(observed)
     changes = list(leftovers)
     changes += _missing_networks(spec, settled)
-    changes += _missing_volumes(wanted, settled)
+    changes += _missing_volumes(spec, wanted, settled)
     ground = tuple(change.id for change in changes)
     current = settled.current()
     for name, member in wanted.items():
@@ -87,9 +87,14 @@ def _missing_networks(spec: SetSpec, observed: Observed) -> list[Change]:
     ]
 
 
-def _missing_volumes(wanted: t.Mapping[str, Wanted], observed: Observed) -> list[Change]:
+def _missing_volumes(spec: SetSpec, wanted: t.Mapping[str, Wanted], observed: Observed) -> list[Change]:
     missing = sorted(name for name in needed_volumes(wanted, observed) if name not in (observed.volumes or {}))
-    return [Change(f"volume:{name}", "create", "volume", name, after={"driver": "local"}) for name in missing]
+    found = []
+    for name in missing:
+        opts = spec.driver_opts.get(name)
+        after = {"driver": "local", **({"driver_opts": named_volumes.shown(opts)} if opts else {})}
+        found.append(Change(f"volume:{name}", "create", "volume", name, after=after, payload=opts))
+    return found
 
 
 def _member_changes(

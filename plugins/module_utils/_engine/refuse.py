@@ -8,9 +8,11 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from .._errors import HardshellError
 from . import names
-from .declared_networks import holds
+from .declared_networks import DeclaredNetwork, holds, overlaps
 from .member_spec import MemberSpec
 from .observe import Observed
 from .spec import SetSpec
@@ -65,19 +67,41 @@ def refuse_networks(spec: SetSpec, observed: Observed) -> None:
             raise HardshellError(
                 f"networks.{network}: the engine holds {declared.name} with other options, which it cannot change; give it another name"
             )
+        if found is None:
+            _refuse_taken_subnet(spec, network, declared, observed)
+
+
+def _refuse_taken_subnet(spec: SetSpec, network: str, declared: DeclaredNetwork, observed: Observed) -> None:
+    """Refuse a network that is to be made with addresses of one that is there: the engine would refuse it in the middle of the work."""
+    for there in observed.networks.values():
+        taken = overlaps(declared.settings, there.report)
+        if not taken:
+            continue
+        whose, way = "", "choose another subnet"
+        if there.set == spec.name:
+            whose = ", which is the set's own with other options"
+            way = "give it another subnet in the same change, or remove the set first with state=absent, which leaves its volumes"
+        raise HardshellError(
+            f"networks.{network}: {taken} overlaps with the network {there.name}{whose}; the engine holds no two networks with one subnet: {way}"
+        )
 
 
 # What an engine knows since a version of its API, and the release that has it. Source: Docker Engine API version history.
-_KNOWN_SINCE = {"annotations": ((1, 43), "24")}
+_KNOWN_SINCE = {"annotations": ((1, 43), "24"), "volumes": ((1, 45), "26")}
+
+
+def _asks_for(option: str, value: t.Any) -> bool:
+    return any(mount.subpath for mount in value) if option == "volumes" else bool(value)
 
 
 def refuse_unknown(spec: SetSpec, api: tuple[int, int]) -> None:
     """Refuse an option that the engine does not know, and would pass over."""
     for member in spec.members.values():
         for option, (since, release) in _KNOWN_SINCE.items():
-            if api < since and member.asked.get(option):
+            if api < since and _asks_for(option, member.asked.get(option, ())):
+                told = "volumes: subpath" if option == "volumes" else option
                 raise HardshellError(
-                    f"containers.{member.name}.{option}: the engine speaks API {api[0]}.{api[1]}, and knows it since API {since[0]}.{since[1]} "
+                    f"containers.{member.name}.{told}: the engine speaks API {api[0]}.{api[1]}, and knows it since API {since[0]}.{since[1]} "
                     f"(Docker Engine {release}); take it out, or bring the engine up to date"
                 )
 
@@ -141,3 +165,15 @@ def refuse_foreign_volumes(spec: SetSpec, observed: Observed, needed: frozenset[
         raise HardshellError(
             f"volumes: the engine holds a volume {name} that is not this set's; declare it external under volumes, remove it or choose another name"
         )
+
+
+def refuse_other_volumes(spec: SetSpec, observed: Observed) -> None:
+    """Refuse a volume that is there with other options than those asked for: the engine changes none, and a new one would leave the data behind."""
+    for name, asked in spec.driver_opts.items():
+        there = observed.driver_opts.get(name, {}) if name in (observed.volumes or {}) else asked
+        differ = sorted(key for key in {*asked, *there} if asked.get(key) != there.get(key))
+        if differ:
+            raise HardshellError(
+                f"volumes: the engine holds the volume {name} with another {' and '.join(differ)} among its driver_opts, and changes none; "
+                "give it another name, or remove it first (what is on a share or in a directory stays there)"
+            )

@@ -119,12 +119,19 @@ def volumes(inspect: JSON) -> tuple[Mount, ...]:
 
 
 def _mount(item: JSON) -> Mount:
+    volume, bind = item.get("VolumeOptions") or {}, item.get("BindOptions") or {}
     modes = [
         "ro" if item.get("ReadOnly") else "",
-        "nocopy" if (item.get("VolumeOptions") or {}).get("NoCopy") else "",
-        (item.get("BindOptions") or {}).get("Propagation") or "",
+        "nocopy" if volume.get("NoCopy") else "",
+        bind.get("Propagation") or "",
     ]
-    return Mount(posixpath.normpath(item["Target"]), item.get("Source") or "", tuple(sorted(filter(None, modes))))
+    return Mount(
+        posixpath.normpath(item["Target"]),
+        item.get("Source") or "",
+        tuple(sorted(filter(None, modes))),
+        volume.get("Subpath") or "",
+        item["Type"] == "bind" and not bind.get("CreateMountpoint"),
+    )
 
 
 def tmpfs(inspect: JSON) -> dict[str, str]:

@@ -15,6 +15,7 @@ import json
 import typing as t
 
 from . import names
+from .mounts import Mount
 from .ports import Port
 from .reported import BLKIO_KEYS, HEALTH_KEYS
 
@@ -48,8 +49,11 @@ def ports(body: JSON, value: tuple[Port, ...]) -> None:
     body["HostConfig"]["PortBindings"] = bindings
 
 
-def volumes(body: JSON, value: tuple[t.Any, ...]) -> None:
-    body["HostConfig"]["Binds"] = [mount.bind() for mount in value]
+def volumes(body: JSON, value: tuple[Mount, ...]) -> None:
+    body["HostConfig"]["Binds"] = [mount.bind() for mount in value if not mount.is_structured]
+    structured = [mount.entry() for mount in value if mount.is_structured]
+    if structured:
+        body["HostConfig"]["Mounts"] = structured
 
 
 def capabilities(body: JSON, value: tuple[str, ...]) -> None:

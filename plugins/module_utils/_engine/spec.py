@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from .._errors import OptionError
 from . import names, parsers
-from .declared_networks import DeclaredNetwork, check_addresses, parse_declared
+from .declared_networks import DeclaredNetwork, check_addresses, check_subnets, parse_declared
 from .links import DNS_LABEL, NAME, check_links, start_order
 from .member_spec import MemberSpec, parse_member
 from .named_volumes import check_used, parse_volumes
@@ -40,7 +40,8 @@ class ArchivedImage:
 class SetSpec:
     """A container set as it shall be. ``wait_timeout`` is in seconds. ``fate`` is what happens to the whole when a member fails at run time.
 
-    ``adopt`` is whether containers that were made by other means are taken over; ``external_volumes`` are there already, by their names on the engine.
+    ``adopt`` is whether containers that were made by other means are taken over; ``external_volumes`` are there already, by their names on the engine, and
+    ``driver_opts`` are those of the volumes that have some, by these names too.
     ``declared`` are the networks that are no plain bridges, or not called after the set.
     """
 
@@ -60,6 +61,7 @@ class SetSpec:
     update_order: str = "stop-first"
     adopt: bool = False
     external_volumes: frozenset[str] = frozenset()
+    driver_opts: t.Mapping[str, t.Mapping[str, str]] = field(default_factory=dict, repr=False)
     declared: t.Mapping[str, DeclaredNetwork] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -108,7 +110,7 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
     network = parameters["network"] or "per-link"
     members: dict[str, MemberSpec] = {}
     replicas: dict[str, int] = {}
-    volumes = parse_volumes("volumes", parameters.get("volumes") or {}) if present else {}
+    volumes = parse_volumes("volumes", parameters.get("volumes") or {}, name) if present else {}
     declared = parse_declared("networks", parameters.get("networks") or {}, name) if present else {}
     if declared and network != "declared":
         raise OptionError(
@@ -131,6 +133,7 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
         check_addresses(
             {member: Joined(spec.networks, addresses=spec.addresses) for member, spec in members.items()}, declared
         )
+        check_subnets(declared)
         check_names({member: spec.networks for member, spec in members.items()})
         _check_ports(members)
         check_used("volumes", volumes, {m.source for spec in members.values() for m in spec.asked.get("volumes", ())})
@@ -158,6 +161,7 @@ def parse(parameters: t.Mapping[str, t.Any]) -> SetSpec:
         fate=_fate(parameters["fate"], parameters["fate_reaction"]),
         adopt=bool(parameters.get("adopt")),
         external_volumes=frozenset(volume.name for volume in volumes.values() if volume.external),
+        driver_opts={volume.name: volume.driver_opts for volume in volumes.values() if volume.driver_opts},
         declared=declared,
         warnings=_warnings(members),
     )

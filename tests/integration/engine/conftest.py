@@ -46,6 +46,7 @@ APPLETS = (
     "true",
     "false",
     "kill",
+    "mkdir",
 )
 START_SECONDS = 60
 

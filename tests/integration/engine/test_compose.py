@@ -286,7 +286,7 @@ def test_networks_with_options_and_one_that_is_there_already(engine: Engine, pro
     assert check_then_run(engine, compose_file=[path]).actions == [("reconnect", "connection", f"db to {first}")]
 
     before = engine.daemon.running()
-    with pytest.raises(HardshellError, match="The set runs as it did before"):
+    with pytest.raises(HardshellError, match="which is the set's own with other options"):
         engine.deploy(compose_file=[project(NETWORKS % ("false", "172.31.77.0/24"))])
     assert engine.daemon.running() == before
     wider = project(NETWORKS % ("false", "172.31.76.0/23"), "wider.yaml")

@@ -19,6 +19,7 @@ SECRET = "s3cr3t-value"
         {"containers": {"db": {"image": "db:1", "environment": [f"PASSWORD={SECRET}"]}}},
         {"compose": {"services": {"db": {"environment": {"PASSWORD": SECRET}}}}},
         {"compose_environment": {"PASSWORD": SECRET}},
+        {"volumes": {"data": {"driver_opts": {"type": "cifs", "o": f"password={SECRET}"}}}},
     ],
 )
 def test_no_log_shows_an_environment(parameters: dict[str, Any]) -> None:

@@ -88,6 +88,42 @@ def test_a_network_that_keeps_its_name_keeps_its_options(report: dict[str, t.Any
             refuse_networks(spec, there)
 
 
+def there_is(name: str, subnet: str, set_name: str = "", **report: t.Any) -> t.Any:
+    network = Network(
+        name, "1", set_name, "acme" if set_name else "", {"IPAM": {"Config": [{"Subnet": subnet}]}, **report}
+    )
+    return dataclasses.replace(empty(), networks={name: network})
+
+
+def test_a_subnet_that_another_network_has_is_refused_before_anything_is_done() -> None:
+    spec, _now = deployed(back=BACK)
+    with pytest.raises(
+        HardshellError,
+        match=r"^networks\.back: 172\.30\.0\.0/24 overlaps with the network lan; .*choose another subnet$",
+    ):
+        refuse_networks(spec, there_is("lan", "172.30.0.0/16"))
+    refuse_networks(spec, there_is("lan", "172.31.0.0/16"))
+    refuse_networks(spec, there_is("lan", "fd00::/64"))
+    refuse_networks(spec, there_is("ingress", "172.30.0.0/16", Scope="swarm"))
+
+
+def test_other_options_with_the_same_subnet_are_refused_with_the_way_out() -> None:
+    spec, _now = deployed(back={**BACK, "internal": False})
+    (name,) = set(deployed(back=BACK)[0].networks()) - {"shop_front"}
+    with pytest.raises(
+        HardshellError, match=rf"{name}, which is the set's own with other options; .*another subnet.*state=absent"
+    ):
+        refuse_networks(spec, there_is(name, "172.30.0.0/24", "shop"))
+
+
+def test_two_networks_of_a_set_have_no_addresses_in_common() -> None:
+    front = {"ipam_config": [{"subnet": "172.30.0.128/25"}]}
+    with pytest.raises(
+        OptionError, match=r"^networks\.front\.ipam_config: '172\.30\.0\.128/25' .*'back' has addresses in it"
+    ):
+        deployed(back=BACK, front=front)
+
+
 def test_a_lost_address_is_seen_and_given_again() -> None:
     spec, observed = deployed(back=BACK)
     wanted = wanted_of(spec)

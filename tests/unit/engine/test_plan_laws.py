@@ -34,7 +34,14 @@ member_options = st.fixed_dictionaries(
         "cpus": st.sampled_from([0.5, "2"]),
         "pids_limit": st.sampled_from([10, 20]),
         "restart": st.sampled_from(["no", "always", "on-failure:3"]),
-        "volumes": st.sampled_from([["data:/data"], ["data:/data:ro", "/srv:/srv"], ["other:/x"]]),
+        "volumes": st.sampled_from(
+            [
+                ["data:/data"],
+                ["data:/data:ro", "/srv:/srv"],
+                ["other:/x"],
+                [{"source": "data", "target": "/data", "subpath": "x"}],
+            ]
+        ),
         "working_dir": st.sampled_from(["/", "/tmp/", "//tmp//x"]),
         "dns": st.sampled_from([["10.0.0.2"], ["FE80::1", "10.0.0.2"]]),
         "ulimits": st.sampled_from([{"nofile": 1024}, {"nproc": 100}]),

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from ..._errors import HardshellError, OptionError
 from .. import names
+from ..links import start_order
 from .beside import Beside, Look, Place
 from .check import check
 from .files import Files
@@ -34,7 +35,7 @@ from .networks import (
     with_aliases,
 )
 from .services import Services
-from .volumes import named_volumes
+from .volumes import named_volumes, provider_of, volumes_from
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def compose_set(
         f"the Compose file names the variable {item}, which is not set: it is empty" for item in variables.unset
     )
     warnings = (*unset, *told, *members.warnings, *services.warnings, *beside.warnings, *found.warnings)
-    return replace(found, volumes=named_volumes(model, found.containers), warnings=warnings)
+    return replace(found, volumes=named_volumes(model, found.containers, name), warnings=warnings)
 
 
 def _looking_through(read: Read) -> Look:
@@ -129,6 +130,8 @@ def _containers(
 ) -> ComposeSet:
     enabled, disabled = members.services, members.disabled
     containers = {name: services.container(name, service) for name, service in enabled.items()}
+    linked = links(enabled, disabled)
+    shared = _share_volumes(enabled, containers, linked)
     granted = Files(loader, variables, model)
     for name, service in enabled.items():
         own_files = granted.of(f"services.{name}", service)
@@ -136,7 +139,7 @@ def _containers(
         if clash:
             raise OptionError(f"services.{name}.volumes", clash[0], "one of configs or secrets is at this path too")
         containers[name].update({"files": {**containers[name].get("files", {}), **own_files}} if own_files else {})
-    for name, own in links(enabled, disabled).items():
+    for name, own in linked.items():
         containers[name].update({"links": own} if own else {})
     for name, followed in follows(enabled, containers).items():
         containers[name]["follows"] = followed
@@ -166,8 +169,9 @@ def _containers(
             ]
             container.update({"links": list(dict.fromkeys([*container["links"], *named]))} if named else {})
         _give_addresses(containers, addresses)
-        return ComposeSet(containers, network, warnings=_named(name_of_set, called, reached=()))
-    warnings = _named(name_of_set, called, reached=[name for name, places in connections.items() if places])
+        return ComposeSet(containers, network, warnings=(*shared, *_named(name_of_set, called, reached=())))
+    reached = [name for name, places in connections.items() if places]
+    warnings = (*shared, *_named(name_of_set, called, reached=reached))
     connections = with_aliases(with_aliases(connections, called), members.aliases)
     if is_flat(connections) and not settings and not fixed:
         _give_addresses(containers, addresses)
@@ -185,6 +189,22 @@ def _containers(
             told[place] = {"aliases": own_networks[place], **told.get(place, {}), "mac_address": address}
         containers[name]["networks"] = {**own_networks, **told}
     return ComposeSet(containers, "declared", networks=settings, warnings=warnings)
+
+
+def _share_volumes(
+    services: t.Mapping[str, JSON], containers: dict[str, JSON], linked: t.Mapping[str, list[str]]
+) -> tuple[str, ...]:
+    """Give each service the volumes of those that it takes them from; warn where there are none to take."""
+    warnings = []
+    for name in start_order({name: [link.partition(":")[0] for link in own] for name, own in linked.items()}):
+        sources = services[name].get("volumes_from") or []
+        for index, item in enumerate(sources):
+            provider, _read_only = provider_of(item)
+            if not containers[provider].get("volumes") and not containers[provider].get("files"):
+                told = f"the file gives {provider} no volumes; those that its image declares are its own"
+                warnings.append(f"services.{name}.volumes_from[{index}]: {told}")
+        containers[name].update(volumes_from(name, sources, containers) if sources else {})
+    return tuple(warnings)
 
 
 def _named(name_of_set: str, called: t.Mapping[str, str], reached: t.Container[str]) -> tuple[str, ...]:

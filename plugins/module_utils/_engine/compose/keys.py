@@ -243,7 +243,7 @@ SERVICE: dict[str, Answer] = {
     "uts": Supported("`uts_mode`; `host` with a warning"),
     "volumes": Supported("`volumes`, and `tmpfs` for that type; see Volumes"),
     "volumes[].bind": Supported(),
-    "volumes[].bind.create_host_path": Refused("the engine makes a directory that is missing", unless=("true",)),
+    "volumes[].bind.create_host_path": Supported("`false`: a directory that is missing is refused, and not made"),
     "volumes[].bind.propagation": Supported(),
     "volumes[].bind.recursive": Refused("container_set has no option for it", unless=("enabled",)),
     "volumes[].bind.selinux": Supported(),
@@ -259,8 +259,8 @@ SERVICE: dict[str, Answer] = {
     "volumes[].volume": Supported(),
     "volumes[].volume.labels": Refused("volumes carry the collection's labels only"),
     "volumes[].volume.nocopy": Supported(),
-    "volumes[].volume.subpath": Refused("mount the volume whole"),
-    "volumes_from": Refused("repeat the volumes under each service; an anchor or extends saves the writing"),
+    "volumes[].volume.subpath": Supported("since API 1.45 (Docker Engine 26)"),
+    "volumes_from": Supported("the volumes that the file gives the other service; not `container:`"),
     "working_dir": Supported("`working_dir`"),
 }
 
@@ -308,8 +308,11 @@ _REST: dict[str, Answer] = {
     ),
     "version": WithoutEffect("the specification declares it obsolete"),
     "volumes": Supported("named volumes of the set"),
-    "volumes.*.driver": Refused("volumes are of the driver local", unless=("local", "default")),
-    "volumes.*.driver_opts": Refused("container_set makes plain volumes; mount a directory of the VM instead"),
+    "volumes.*.driver": Refused(
+        "volumes are of the driver local, which mounts shares of NFS and CIFS too (driver_opts)",
+        unless=("local", "default"),
+    ),
+    "volumes.*.driver_opts": Supported("`volumes`: `type`, `device`, `o` and `size` of the driver local"),
     "volumes.*.external": Supported("`volumes`: it is there already, and stays"),
     "volumes.*.labels": Refused("volumes carry the collection's labels only"),
     "volumes.*.name": Supported("`volumes`: what the engine calls it"),

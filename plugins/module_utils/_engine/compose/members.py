@@ -70,6 +70,8 @@ def _renamed(service: JSON, called: t.Mapping[str, str], by_container: t.Mapping
         found["depends_on"] = {called.get(name, name): item for name, item in service["depends_on"].items()}
     if isinstance(service.get("links"), list):
         found["links"] = [_renamed_link(item, called) for item in service["links"]]
+    if isinstance(service.get("volumes_from"), list):
+        found["volumes_from"] = [_renamed_source(item, called, by_container) for item in service["volumes_from"]]
     for key in _SHARING:
         value = service.get(key)
         if not isinstance(value, str):
@@ -80,6 +82,14 @@ def _renamed(service: JSON, called: t.Mapping[str, str], by_container: t.Mapping
         elif value.removeprefix(_CONTAINER) in by_container and value.startswith(_CONTAINER):
             found[key] = f"{SERVICE}{by_container[value.removeprefix(_CONTAINER)]}"
     return found
+
+
+def _renamed_source(item: t.Any, called: t.Mapping[str, str], by_container: t.Mapping[str, str]) -> t.Any:
+    if not isinstance(item, str):
+        return item
+    name, colon, mode = item.removeprefix(_CONTAINER).partition(":")
+    names = by_container if item.startswith(_CONTAINER) else called
+    return f"{names[name]}{colon}{mode}" if name in names else item
 
 
 def _renamed_link(item: t.Any, called: t.Mapping[str, str]) -> t.Any:

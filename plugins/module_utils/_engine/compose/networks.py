@@ -31,7 +31,7 @@ _CONDITIONS = ("service_started", "service_healthy", _COMPLETED)
 
 
 def links(services: t.Mapping[str, JSON], disabled: t.Container[str]) -> dict[str, list[str]]:
-    """The links of each service, from ``depends_on`` and ``links``. ``disabled`` are the services that no profile enables."""
+    """The links of each service, from ``depends_on``, ``links`` and ``volumes_from``. ``disabled`` are the services that no profile enables."""
     found = {name: _links(name, service, services, disabled) for name, service in services.items()}
     cycle = find_cycle({name: [link.partition(":")[0] for link in own] for name, own in found.items()})
     if cycle:
@@ -58,6 +58,15 @@ def _links(name: str, service: JSON, services: t.Mapping[str, JSON], disabled: t
         option = f"services.{name}.links[{index}]"
         _known(option, str(item).partition(":")[0], name, services, disabled)
         found[str(parse_link(option, item))] = None
+    path = f"services.{name}.volumes_from"
+    for index, item in enumerate(parsers.texts(path, service.get("volumes_from") or [])):
+        provider, _colon, mode = item.partition(":")
+        if provider == "container" or mode not in ("", "ro", "rw"):
+            expected = "write a service of the file, and ro or rw after a colon; volumes of other containers are mounted by name"
+            raise OptionError(f"{path}[{index}]", item, expected)
+        _known(f"{path}[{index}]", provider, name, services, disabled)
+        if not any(link.partition(":")[0] == provider for link in found):
+            found[provider] = None
     return list(found)
 
 

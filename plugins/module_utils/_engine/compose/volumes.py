@@ -30,7 +30,7 @@ _CONSISTENCIES = frozenset({"consistent", "cached", "delegated"})
 class Mounts(t.NamedTuple):
     """Mounts as ``volumes``, ``tmpfs`` and ``files`` of a container."""
 
-    volumes: list[str]
+    volumes: list[str | JSON]
     tmpfs: list[str]
     files: dict[str, JSON]
 
@@ -52,7 +52,8 @@ def volumes(
             found.tmpfs.append(_tmpfs(option, item))
             continue
         given, target, modes = _long_volume(option, item) if isinstance(item, dict) else _short_volume(option, item)
-        taken = {*declared, *(text.split(":")[0] for text in found.volumes)}
+        beyond = _beyond_text(option, item, given) if isinstance(item, dict) else {}
+        taken = {*declared, *map(source_of, found.volumes)}
         if given.startswith("."):
             target = container_path(f"{option}.target", target)
             volume, copied = beside.place(option, on_controller(given), target, modes)
@@ -62,28 +63,77 @@ def volumes(
             found.volumes.append(":".join([volume, target, ",".join(volume_modes(modes))]))
             continue
         source = given or _unnamed(option, service, target, taken)
-        text = ":".join([source, target, *([",".join(modes)] if modes else [])])
-        mount = parse_mount(option, text)
+        written: str | JSON = ":".join([source, target, *([",".join(modes)] if modes else [])])
+        if beyond:
+            written = {"source": source, "target": target, **({"modes": modes} if modes else {}), **beyond}
+        mount = parse_mount(option, written)
         if mount.brings_engine_socket and not socket_allowed:
             expected = "whoever holds the engine's socket, which this brings, owns the VM; take it out, or name the service in compose_engine_socket"
             raise OptionError(option, source, expected)
         if mount.is_volume and source not in declared and given:
             raise OptionError(option, source, "declare it under volumes at the top of the file")
-        found.volumes.append(text)
+        found.volumes.append(written)
     return found
 
 
-def named_volumes(model: JSON, containers: t.Mapping[str, JSON]) -> dict[str, JSON]:
-    """What the top of the file says of the volumes that containers mount, as the option ``volumes``: another name, or that they are there already."""
-    mounted = {text.split(":")[0] for container in containers.values() for text in container.get("volumes", [])}
+def source_of(mount: str | JSON) -> str:
+    """What a mount of a container brings, as it is written there."""
+    return mount.split(":")[0] if isinstance(mount, str) else str(mount["source"])
+
+
+def volumes_from(service: str, value: t.Iterable[t.Any], containers: t.Mapping[str, JSON]) -> JSON:
+    """The ``volumes`` and ``files`` of a service that takes those of others too: what is at a path of its own stays."""
+    own = containers[service]
+    mounts = {parse_mount("volumes", item).target: item for item in own.get("volumes", [])}
+    copied: dict[str, JSON] = dict(own.get("files", {}))
+    taken = {*mounts, *copied, *(text.split(":")[0] for text in own.get("tmpfs", []))}
+    for item in value:
+        other, read_only = provider_of(item)
+        for mount in containers[other].get("volumes", []):
+            target = parse_mount("volumes", mount).target
+            if target not in taken:
+                mounts[target] = _read_only(mount) if read_only else mount
+        copied.update({path: file for path, file in containers[other].get("files", {}).items() if path not in taken})
+        taken |= {*mounts, *copied}
+    return {**({"volumes": list(mounts.values())} if mounts else {}), **({"files": copied} if copied else {})}
+
+
+def provider_of(item: t.Any) -> tuple[str, bool]:
+    """The service whose volumes are taken, and whether they are only to be read."""
+    name, _colon, mode = str(item).partition(":")
+    return name, mode == "ro"
+
+
+def _read_only(mount: str | JSON) -> str | JSON:
+    if isinstance(mount, dict):
+        return {**mount, "modes": sorted({*mount.get("modes", []), "ro"})}
+    source, target, *modes = mount.split(":")
+    return ":".join([source, target, ",".join(sorted({*filter(None, ",".join(modes).split(",")), "ro"} - {"rw"}))])
+
+
+def _beyond_text(option: str, item: dict[str, t.Any], source: str) -> JSON:
+    """What no text of a mount says. A missing source beside the file is judged where it is looked for."""
+    subpath = (item.get("volume") or {}).get("subpath")
+    create = (item.get("bind") or {}).get("create_host_path")
+    create = True if create is None else parsers.boolean(f"{option}.bind.create_host_path", create)
+    return {
+        **({"subpath": subpath} if subpath else {}),
+        **({} if create or not source.startswith("/") else {"create_host_path": False}),
+    }
+
+
+def named_volumes(model: JSON, containers: t.Mapping[str, JSON], set_name: str) -> dict[str, JSON]:
+    """What the top of the file says of the volumes that containers mount, as the option ``volumes``: another name, options, or that they are there already."""
+    mounted = {source_of(mount) for container in containers.values() for mount in container.get("volumes", [])}
     found: dict[str, JSON] = {}
     for volume, setting in (model.get("volumes") or {}).items():
         option, given = f"volumes.{volume}", setting or {}
         external, name = external_and_name(option, given)
         own = {} if name is None else {"name": name}
-        entry = {**own, **({"external": True} if external else {})}
+        opts = given.get("driver_opts") or {}
+        entry = {**own, **({"external": True} if external else {}), **({"driver_opts": opts} if opts else {})}
         if entry and volume in mounted:
-            parse_named("volumes", {volume: entry})
+            parse_named("volumes", {volume: entry}, set_name)
             found[volume] = entry
     return found
 

@@ -371,6 +371,20 @@ SERVICES: dict[str, list[tuple[dict[str, t.Any], dict[str, t.Any]]]] = {
     "volumes[].volume.nocopy": [
         ({"volumes": [{"type": "volume", "source": "data", "target": "/x", "volume": {"nocopy": True}}]}, {"volumes": ["data:/x:nocopy"]})
     ],
+    "volumes[].volume.subpath": [
+        (
+            {"volumes": [{"type": "volume", "source": "data", "target": "/x", "read_only": True, "volume": {"subpath": "a/b"}}]},
+            {"volumes": [{"source": "data", "target": "/x", "modes": ["ro"], "subpath": "a/b"}]},
+        )
+    ],
+    "volumes[].bind.create_host_path": [
+        (
+            {"volumes": [{"type": "bind", "source": "/a", "target": "/x", "bind": {"create_host_path": create}}]},
+            {"volumes": [expected]},
+        )
+        for create, expected in ((False, {"source": "/a", "target": "/x", "create_host_path": False}), (True, "/a:/x"))
+    ],
+    "volumes_from": [({"volumes_from": ["db:ro"], "volumes": ["data:/x"]}, {"links": ["db"], "volumes": ["data:/x"]})],
     "volumes[].tmpfs": [({"volumes": [{"type": "tmpfs", "target": "/x", "tmpfs": {}}]}, {"tmpfs": ["/x"]})],
     "volumes[].tmpfs.size": [({"volumes": [{"type": "tmpfs", "target": "/x", "tmpfs": {"size": "1k"}}]}, {"tmpfs": ["/x:size=1024"]})],
     "volumes[].tmpfs.mode": [
@@ -427,7 +441,11 @@ DOCUMENTS: dict[str, tuple[dict[str, t.Any], dict[str, t.Any]]] = {
             {"services": {"a": {"image": "b", "volumes": ["data:/v"]}}, "volumes": {"data": {key: value}}},
             {"a": {"image": "b", "restart": "no", "volumes": ["data:/v"]}},
         )
-        for key, value in (("external", True), ("name", "pgdata"))
+        for key, value in (
+            ("external", True),
+            ("name", "pgdata"),
+            ("driver_opts", {"type": "nfs", "o": "addr=10.0.0.9", "device": ":/x"}),
+        )
     },
     "include": (
         {"include": ["other.yaml"]},
