@@ -109,7 +109,8 @@ def test_figures_go_with_a_vm_that_moves(controller_pool: Pool) -> None:
 
 def test_the_last_minutes_count_too(controller_pool: Pool) -> None:
     pool = controller_pool
-    make(pool, "web", "acme", state="running")
+    # Of its own length, so that it was not made for an earlier test: then its end would be as old.
+    make(pool, "web", "acme", seconds=2400, state="running")
     (vm,) = pool.ok("usage_info", since="30m")["vms"]
     assert vm["usage"]["measured_seconds"] == pytest.approx(1800, abs=60)
     assert vm["usage"]["cpu_seconds"] == pytest.approx(0.75 * 1800, abs=45)
