@@ -60,3 +60,11 @@ def test_a_row_about_container_sets_names_tests_that_use_what_it_speaks_of() -> 
         checked += len(named)
     assert astray == []
     assert checked > 30
+
+
+def test_every_finding_about_containers_is_explained() -> None:
+    source = (ROOT / "plugins/module_utils/_engine/findings.py").read_text(encoding="utf-8")
+    found = set(re.findall(r'"((?:[a-z]+-)+[a-z]+)"', source)) | {"privileged"}
+    table = "".join(row for row in (ROOT / "docs/SECURITY.md").read_text(encoding="utf-8").splitlines() if "| `" in row)
+    assert len(found) > 10
+    assert found - set(re.findall(r"`([\w-]+)`", table)) == set()

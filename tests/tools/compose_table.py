@@ -40,7 +40,7 @@ def _rows(keys: list[str], prefix: str) -> list[str]:
         elif isinstance(answer, Told):
             cells = ("no effect, told", answer.why)
         elif isinstance(answer, Refused):
-            values = " or ".join(f"`{value}`" for value in answer.unless)
+            values = " or ".join(f"`{value}`" if value else "an empty text" for value in answer.unless)
             cells = (f"only {values}" if values else "refused", answer.instead)
         rows.append(f"| `{key.removeprefix(prefix)}` | {cells[0]} | {cells[1]} |")
     return rows
