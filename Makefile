@@ -63,7 +63,7 @@ lint-python: dev
 
 MYPY = --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache
 lint-types: dev
-	cd $(VENV)/collections && $(BIN)/mypy $(MYPY) ansible_collections/hardshell/xen/plugins
+	cd $(VENV)/collections && $(BIN)/mypy $(MYPY) ansible_collections/hardshell/xen/plugins ansible_collections/hardshell/xen/extensions
 	cd lab/src && $(BIN)/mypy $(MYPY) xapi_lab
 
 lint-yaml: dev

@@ -85,6 +85,7 @@ class Session:
         self._made_here = False
         self._answered = False
         self._pool_is_there = False
+        self._interrupted = False
         self._proxy: t.Any = None
         self._open(options.addresses[0])
         if not options.validate_certs:
@@ -130,6 +131,8 @@ class Session:
             try:
                 value = self._follow(method, arguments, asked)
             except ConnectionLost as lost:
+                if self._interrupted:
+                    raise
                 if self._answered and not is_read(method) and not isinstance(lost, NoCoordinator):
                     raise
                 # Not whom we asked, where that one has sent us on.
@@ -148,6 +151,11 @@ class Session:
     def close(self) -> None:
         """Drop the connection; the next call makes a new one."""
         self._proxy("close")()
+
+    def interrupt(self) -> None:
+        """Let the call that another thread has under way end with ``ConnectionLost``, and no call be sent again from now on."""
+        self._interrupted = True
+        self._proxy("transport").interrupt()
 
     @property
     def reference(self) -> str:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import socket
@@ -100,3 +101,11 @@ class XapiTransport(xmlrpc.client.SafeTransport):
 
     def request(self, host: t.Any, handler: str, request_body: t.Any, verbose: bool = False) -> t.Any:
         return self.single_request(host, handler, request_body, verbose)
+
+    def interrupt(self) -> None:
+        """End the connection under a request that waits in another thread."""
+        connection = self._connection[1]
+        sock = connection.sock if isinstance(connection, http.client.HTTPConnection) else None
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not SSLSocket's own, which takes the reader's state away
