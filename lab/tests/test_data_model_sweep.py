@@ -201,3 +201,27 @@ def test_a_wrong_number_of_arguments_is_counted_without_the_session(lab: Lab, mo
         assert refusal is not None, method
         assert refusal[0] in {"MESSAGE_PARAMETER_COUNT_MISMATCH", "MESSAGE_REMOVED"}, (method, refusal)
         assert refusal[0] == "MESSAGE_REMOVED" or refusal[3] == "0", (method, refusal)
+
+
+def test_each_message_is_for_the_roles_that_the_model_names(model: dict[str, Any]) -> None:
+    """Whoever else sends it is told so; the least of the roles gets beyond that, to arguments that point nowhere."""
+    names = ["pool-admin", "pool-operator", "vm-power-admin", "vm-admin", "vm-operator", "client-cert", "read-only"]
+    accounts = [{"name": name, "password": "p", "role": name} for name in names]
+    with Lab(backend="none", accounts=accounts) as lab:
+        api, arguments = Api(lab), Arguments(model, lab)
+        wires = {name: Wire(lab, "json", api.request("session.login_with_password", name, "p")) for name in names}
+        for method, types, session in _messages(model):
+            class_name, message = method.split(".")
+            description = model["classes"][class_name]["messages"][message]
+            if not session or description["state"] == "Removed":
+                continue
+            given = ["OpaqueRef:nothing" if name.endswith(" ref") else arguments.good(name) for name in types]
+            roles = sorted(description["roles"], key=names.index)
+            text = f"No permission in user session. (Roles with this permission: {', '.join(roles)})"
+            for name in names:
+                if name not in roles:
+                    refusal = wires[name].call(method, *given)
+                    assert refusal == ["RBAC_PERMISSION_DENIED", method.lower(), text], (name, method)
+            if roles and any(name.endswith(" ref") for name in types):
+                refusal = wires[roles[-1]].call(method, *given)
+                assert refusal is None or refusal[0] != "RBAC_PERMISSION_DENIED", (roles[-1], method)

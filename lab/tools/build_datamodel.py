@@ -6,7 +6,7 @@ Usage: build_datamodel.py DESCRIPTION.json [OUTPUT.json]
 
 The description lists, for each class, its enums, fields (type, qualifier, default as XAPI prints it) and messages
 (parameters, result, roles, errors). The lab's own format keeps what the server needs: fields as
-`[type, qualifier, default?]` with defaults as JSON values, messages with the lowest role that may send them.
+`[type, qualifier, default?]` with defaults as JSON values, messages with the lowest role that may send them, and whether client-cert may.
 """
 
 from __future__ import annotations
@@ -68,9 +68,14 @@ def default_value(type_name: str, text: str) -> Any:
     return text
 
 
+CLIENT_CERTIFICATE = "client-cert"
+"""A role outside the order of the others: some messages are for it though a higher one may not send them."""
+
+
 def lowest_role(roles: list[str]) -> str:
-    """The least of the roles that may send a message; empty when only root may."""
-    return max(roles, key=ROLES.index) if roles else ""
+    """The least of the roles that may send a message, apart from client-cert's; empty when only root may."""
+    ordered = [role for role in roles if role != CLIENT_CERTIFICATE]
+    return max(ordered, key=ROLES.index) if ordered else ""
 
 
 _PLAIN_SETTERS = re.compile(r"(set|add_to|remove_from)_(other_config|platform|blocked_operations)$")
@@ -99,6 +104,7 @@ def convert(description: dict[str, Any]) -> dict[str, Any]:
                 "params": message["params"],
                 "result": message["result"],
                 "role": lowest_role(message["roles"]),
+                **({"client_cert": 1} if CLIENT_CERTIFICATE in message["roles"] else {}),
                 **({"async": 1} if has_async(class_name, name, message) else {}),
                 **({"implicit": 1} if message["implicit"] else {}),
                 **({"removed": 1} if message["state"] == "Removed" else {}),

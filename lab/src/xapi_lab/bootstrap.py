@@ -12,6 +12,7 @@ from xapi_lab import templates
 from xapi_lab.config import Config, HostShape, NetworkShape, SrShape, host_addresses
 from xapi_lab.database import Database, new_uuid
 from xapi_lab.memory import HYPERVISOR_OVERHEAD
+from xapi_lab.model import CLIENT_CERTIFICATE
 from xapi_lab.values import NULL, now
 
 XAPI_BUILD = "26.1.4"
@@ -51,6 +52,8 @@ ROLES = {
     "vm-power-admin": "The VM Power Administrator role has full access to VM and template management",
     "vm-admin": "The VM Administrator role can manage VMs and templates",
     "vm-operator": "The VM Operator role can use VMs and interact with VM consoles",
+    "client-cert": "The Client Certificate role has access to functionality granted to those who authenticate using a client"
+    " certificate",
     "read-only": "The Read-Only role can log in with basic read-only access",
 }
 SR_OPERATIONS = ["vdi_introduce", "unplug", "plug", "pbd_create", "pbd_destroy", "vdi_resize", "vdi_clone", "scan",
@@ -93,13 +96,21 @@ def make_pool(database: Database, config: Config) -> None:
         nat = [network for shape, network in zip(config.networks, networks, strict=True) if shape.kind == "nat"]
         for number, network in enumerate(nat):
             _pif(database, host, network, number)
-    for name, description in ROLES.items():
-        uuid = role_uuid(name)
-        database.create(
-            "role", {"uuid": uuid, "name_label": name, "name_description": description}, f"OpaqueRef:{uuid}"
-        )
     for template in templates.SHIPPED:
         templates.create(database, template)
+
+
+def _ensure_roles(database: Database) -> None:
+    """XAPI's roles are in no database, so a pool that was loaded from one may lack them."""
+    for name, description in ROLES.items():
+        uuid = role_uuid(name)
+        if not database.exists("role", f"OpaqueRef:{uuid}"):
+            database.create(
+                "role",
+                {"uuid": uuid, "name_label": name, "name_description": description,
+                 "is_internal": name == CLIENT_CERTIFICATE},
+                f"OpaqueRef:{uuid}",
+            )  # fmt: skip
 
 
 def role_uuid(name: str) -> str:
@@ -109,6 +120,7 @@ def role_uuid(name: str) -> str:
 
 def after_start(database: Database) -> None:
     """What a fresh server process says of itself: that nothing is under way."""
+    _ensure_roles(database)
     for class_name, class_ in database.model.classes.items():
         if "current_operations" in class_.fields:
             for ref in database.refs(class_name):

@@ -54,11 +54,12 @@ async def _dispatch(lab: Lab, method: str, params: list[Any], host: str) -> Any:
     session, arguments = _arguments(message, params)
     if message.needs_session:
         _check_session(lab, session, host)
-        lab.sessions.require_role(session, message.role, message.wire_name)
-    if method.startswith(_ASYNC):
-        return _start_async(lab, message, session, arguments, host)
     if message.removed:
         raise XapiError("MESSAGE_REMOVED")
+    if message.needs_session:
+        lab.sessions.require_role(session, message.roles, message.wire_name)
+    if method.startswith(_ASYNC):
+        return _start_async(lab, message, session, arguments, host)
     if not message.has_async:
         return await _run(Context(lab, session, NULL, message.wire_name, host), message, arguments)
     task = lab.tasks.create(message.wire_name)
@@ -108,8 +109,6 @@ def _start_async(lab: Lab, message: Message, session: str, arguments: list[Any],
 
 async def _run_async(context: Context, message: Message, arguments: list[Any]) -> None:
     try:
-        if message.removed:
-            raise XapiError("MESSAGE_REMOVED")
         value = await _run(context, message, arguments)
     except XapiError as error:
         context.lab.tasks.fail(context.task, error.description)

@@ -91,6 +91,7 @@ class Lab:
             bootstrap.make_pool(self.database, self.config)
         self.members = Members(self.database, self.store)
         bootstrap.after_start(self.database)
+        self.store.put("accounts", self.sessions.meet(self.store.get("accounts", [])))
         failover.after_start(self)
         self.database.on_change = self._on_change
 

@@ -6,25 +6,42 @@ from __future__ import annotations
 
 import hmac
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from xapi_lab.database import Database, new_ref
 from xapi_lab.errors import XapiError
-from xapi_lab.values import from_timestamp, now
+from xapi_lab.model import Model
+from xapi_lab.values import NULL, from_timestamp, now
 
 MOST_SESSIONS_PER_ORIGINATOR = 500
 LAST_ACTIVE_RESOLUTION = 600
 """Seconds between two updates of session.last_active."""
-ROLES = ("read-only", "client-cert", "vm-operator", "vm-admin", "vm-power-admin", "pool-operator", "pool-admin")
+NO_ROLES: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Account:
-    """Who may log in; `role` is empty for root, who may do everything."""
+    """Who may log in; `role` is empty for root, who may do everything.
+
+    To XAPI, every other account is one of an external directory, which may log in when the pool has a subject for it. The
+    lab makes one, of the given role, when it first meets the account; from then on its roles are the subject's.
+    """
 
     name: str
     password: str
     role: str = ""
+
+
+def permissions(model: Model, roles: Iterable[str]) -> set[str]:
+    """Names of the messages that roles may send."""
+    wanted = set(roles)
+    return {
+        message.wire_name.lower()
+        for class_ in model.classes.values()
+        for message in class_.messages.values()
+        if not wanted.isdisjoint(message.roles)
+    }
 
 
 class Sessions:
@@ -32,7 +49,8 @@ class Sessions:
         self._database = database
         self._accounts = {account.name: account for account in accounts}
         self._last_active: dict[str, float] = {}
-        self._roles: dict[str, str] = {}
+        self._roles: dict[str, frozenset[str]] = {}
+        """Roles of the sessions that are not root's."""
         self._idle_timeout = idle_timeout
         self._local: dict[str, str] = {}
         """Local sessions, which no database knows, with the host that they are good for."""
@@ -48,7 +66,12 @@ class Sessions:
         return account
 
     def login(self, account: Account, originator: str, host: str) -> str:
-        """A new session of an account."""
+        """A new session of an account. SESSION_AUTHORIZATION_FAILED, RBAC_PERMISSION_DENIED (xapi_session.ml)."""
+        subject = NULL if not account.role else self._subject(account)
+        roles = NO_ROLES if subject == NULL else self._roles_of(subject)
+        if subject != NULL and not roles:
+            text = f"Subject {account.name} (identifier {account.name}) has no roles in this pool"
+            raise XapiError("RBAC_PERMISSION_DENIED", account.name, text)
         moment = now()
         ref = self._database.create(
             "session",
@@ -57,14 +80,46 @@ class Sessions:
                 "last_active": moment,
                 "validation_time": moment,
                 "is_local_superuser": not account.role,
+                "subject": subject,
+                "auth_user_sid": account.name if account.role else "",
                 "auth_user_name": account.name,
+                "rbac_permissions": sorted({*roles, *permissions(self._database.model, roles)}),
                 "originator": originator,
             },
         )
         self._last_active[ref] = time.monotonic()
-        self._roles[ref] = account.role
+        if account.role:
+            self._roles[ref] = frozenset(roles)
         self._drop_surplus(originator)
         return ref
+
+    def meet(self, known: Iterable[str]) -> list[str]:
+        """Make subjects for the accounts that are not among `known`; returns the names of all."""
+        names = set(known)
+        for account in self._accounts.values():
+            if account.role and account.name not in names:
+                names.add(account.name)
+                roles = self._database.by_name_label("role", account.role)
+                self._database.create(
+                    "subject",
+                    {
+                        "subject_identifier": account.name,
+                        "other_config": {"subject-name": account.name},
+                        "roles": roles,
+                    },
+                )
+        return sorted(names)
+
+    def _subject(self, account: Account) -> str:
+        for ref, record in self._database.records("subject"):
+            if record["subject_identifier"] == account.name:
+                return ref
+        text = f"Subject {account.name} (identifier {account.name}) has no access rights in this pool"
+        raise XapiError("SESSION_AUTHORIZATION_FAILED", account.name, text)
+
+    def _roles_of(self, subject: str) -> tuple[str, ...]:
+        roles = self._database.get("subject", subject, "roles")
+        return tuple(self._database.get("role", role, "name_label") for role in roles)
 
     def login_locally(self, host: str) -> str:
         """A session with one host alone, which is good while the pool has no coordinator."""
@@ -94,16 +149,14 @@ class Sessions:
     def is_alive(self, ref: str) -> bool:
         return ref in self._last_active
 
-    def require_role(self, ref: str, role: str, permission: str) -> None:
-        """Raise RBAC_PERMISSION_DENIED unless a session's account has at least a role (empty: root only)."""
-        held = self._roles.get(ref, "")
-        if not held:
-            return
-        if not role or ROLES.index(held) < ROLES.index(role):
+    def require_role(self, ref: str, roles: Sequence[str], permission: str) -> None:
+        """Raise RBAC_PERMISSION_DENIED unless a session is root's or has one of the roles (rbac.ml)."""
+        held = self._roles.get(ref)
+        if held is not None and held.isdisjoint(roles):
             raise XapiError(
                 "RBAC_PERMISSION_DENIED",
                 permission.lower(),
-                f"No permission in user session. (Roles with this permission: {role or 'none'})",
+                f"No permission in user session. (Roles with this permission: {', '.join(roles)})",
             )
 
     def logout(self, ref: str) -> None:

@@ -23,7 +23,7 @@ def test_the_committed_table_is_up_to_date() -> None:
     ("wire_name", "expected"),
     [("VM.start", BEHAVIOUR), ("VM.set_name_label", DATA), ("VM.get_all_records", DATA), ("network.create", BEHAVIOUR),
      ("secret.create", DATA), ("pool.retrieve_wlb_recommendations", ABSENT), ("Bond.create", MISSING),
-     ("subject.remove_from_roles", MISSING)],
+     ("subject.remove_from_roles", BEHAVIOUR)],
 )  # fmt: skip
 def test_kinds(wire_name: str, expected: str) -> None:
     message_table.document()

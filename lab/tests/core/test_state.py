@@ -134,8 +134,3 @@ def test_roles_are_enforced() -> None:
         assert root.request("VM.get_all", session)
         with pytest.raises(Failure, match="RBAC_PERMISSION_DENIED network.create"):
             root.request("network.create", session, {"name_label": "n", "other_config": {}})
-
-
-def test_a_new_subject_is_a_pool_admin(api: Api) -> None:
-    subject = api("subject.create", {"subject_identifier": "S-1-5-21", "other_config": {}})
-    assert api("subject.get_roles", subject) == api("role.get_by_name_label", "pool-admin")

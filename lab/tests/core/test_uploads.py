@@ -52,3 +52,13 @@ def test_an_upload_that_the_role_forbids_fails_its_task() -> None:
         path = f"/import_raw_vdi?session_id={session}&task_id={task}&vdi={api.vdi()}"
         assert api.put(path, b"x")[0] == 403
         assert api("task.get_error_info", task)[0] == "RBAC_PERMISSION_DENIED"
+
+
+def test_a_disk_that_is_gone_leaves_its_task_pending(api: Api) -> None:
+    """What names the disk is looked up before the task is taken up (import_raw_vdi.ml, export_raw_vdi.ml)."""
+    vdi, task = api.vdi(), api("task.create", "transfer", "")
+    api("VDI.destroy", vdi)
+    query = f"session_id={api.session}&task_id={task}&vdi={vdi}&format=unknown"
+    assert api.put(f"/import_raw_vdi?{query}", b"x")[0] == 500
+    assert api.get(f"/export_raw_vdi?{query}", {}).status == 500
+    assert api("task.get_status", task) == "pending"

@@ -292,3 +292,18 @@ def test_nics_and_disks_come_and_go_and_a_locked_nic_sends_only_as_itself(tmp_pa
         assert await world.output(first, "cat /media/xvdb/file") == "on the disk"
 
     story(tell, tmp_path)
+
+
+def test_two_labs_with_the_same_addresses_are_told(tmp_path: Path) -> None:
+    async def tell(world: World) -> None:
+        spec = await world.spec(9, drive=False)
+        route = ["ip", "route", "add", "table", "local", "unicast", f"{spec.nics[0].address}/32", "dev", "lo"]
+        subprocess.run(route, check=True)
+        try:
+            with pytest.raises(MachineError, match=r"127\.90\.0\.9 .*--nat-subnet"):
+                await world.machines.start(spec)
+        finally:
+            subprocess.run(["ip", "route", "del", *route[3:]], check=True)
+        await world.machines.start(spec)
+
+    story(tell, tmp_path)

@@ -18,10 +18,10 @@ async def login_with_password(
         raise context.lab.members.refusal(context.host)
     try:
         account = context.lab.sessions.authenticate(name, password)
+        return context.lab.sessions.login(account, originator, context.lab.members.coordinator)
     except XapiError:
         await asyncio.sleep(context.lab.config.failed_login_delay)
         raise
-    return context.lab.sessions.login(account, originator, context.lab.members.coordinator)
 
 
 @call("session.slave_local_login_with_password")
@@ -41,11 +41,23 @@ async def logout(context: Context) -> None:
     context.lab.wake()
 
 
+def _of_subjects(context: Context) -> list[tuple[str, str]]:
+    """The sessions that are not root's, and whose they are."""
+    return [
+        (ref, record["auth_user_sid"])
+        for ref, record in context.db.records("session")
+        if not record["is_local_superuser"]
+    ]
+
+
 @call("session.get_all_subject_identifiers")
 async def get_all_subject_identifiers(context: Context) -> list[str]:
-    return []
+    return sorted({identifier for _, identifier in _of_subjects(context)})
 
 
 @call("session.logout_subject_identifier")
 async def logout_subject_identifier(context: Context, subject_identifier: str) -> None:
-    return None
+    for ref, identifier in _of_subjects(context):
+        if identifier == subject_identifier and ref != context.session:
+            context.lab.sessions.logout(ref)
+    context.lab.wake()

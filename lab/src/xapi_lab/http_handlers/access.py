@@ -16,6 +16,7 @@ from aiohttp import web
 from xapi_lab.connections import Request
 from xapi_lab.errors import XapiError
 from xapi_lab.lab import Lab
+from xapi_lab.model import roles_from
 
 _LOG = logging.getLogger(__name__)
 NO_CACHE = "no-cache, no-store"
@@ -109,7 +110,7 @@ def session_of(lab: Lab, request: Request, role: str, name: str) -> str | None:
     except XapiError:
         return None
     if session is not None:
-        lab.sessions.require_role(session, role, f"http/{name}")
+        lab.sessions.require_role(session, roles_from(role), f"http/{name}")
     return session
 
 

@@ -17,7 +17,7 @@ from xapi_lab.calls.registry import Context
 from xapi_lab.calls.vdi import create_vdi, measure
 from xapi_lab.connections import Request
 from xapi_lab.errors import XapiError
-from xapi_lab.http_handlers.access import bad_request, guarded, not_found, parameter
+from xapi_lab.http_handlers.access import bad_request, guarded, in_page, internal_error, not_found, parameter
 from xapi_lab.http_handlers.redirect import elsewhere
 from xapi_lab.http_handlers.streaming import body, early_answer, end, find, outcome, task_for
 from xapi_lab.lab import Lab
@@ -46,34 +46,37 @@ def _named(lab: Lab, request: Request, class_name: str, name: str) -> str | None
 @guarded("vm-admin", "put_import_raw_vdi")
 async def import_raw_vdi(lab: Lab, request: Request, session: str) -> web.StreamResponse:
     faults = lab.faults.matching("/import_raw_vdi")
+    try:
+        vdi = _named(lab, request, "VDI", "vdi")
+    except XapiError as error:
+        return internal_error(in_page(error))  # the client's task stays pending (import_raw_vdi.ml, handler)
     task = task_for(lab, request, "Importing raw VDI")
-    return await _import(lab, request, Context(lab, session, task, "import_raw_vdi"), faults)
+    return await _import(lab, request, Context(lab, session, task, "import_raw_vdi"), faults, vdi)
 
 
 async def _import(
-    lab: Lab, request: Request, context: Context, faults: list[fault_injection.Fault]
+    lab: Lab, request: Request, context: Context, faults: list[fault_injection.Fault], vdi: str | None
 ) -> web.StreamResponse:
     task, format_ = context.task, _format(request)
-    if "Transfer-Encoding" in request.headers:
-        lab.tasks.fail(task, ["INTERNAL_ERROR", "Cannot handle encoding: chunked"])
-        return not_found()
-    if format_ not in _FORMATS:
-        lab.tasks.fail(task, ["INTERNAL_ERROR", f"Unknown format {format_}"])
-        return not_found()
-    vdi = _named(lab, request, "VDI", "vdi")
     sr = _named(lab, request, "SR", "sr_id") or _named(lab, request, "SR", "sr_uuid")
     if vdi is None and sr is None:
         lab.tasks.fail(task, ["VDI_MISSING"])
         return bad_request()
+    redirect = elsewhere(lab, request, str(sr) if vdi is None else lab.database.get("VDI", vdi, "SR"), task)
+    if redirect is not None:
+        return redirect
+    if format_ not in _FORMATS:
+        lab.tasks.fail(task, ["INTERNAL_ERROR", f"Unknown format {format_}"])
+        return not_found()
+    if "Transfer-Encoding" in request.headers:
+        lab.tasks.fail(task, ["INTERNAL_ERROR", "Cannot handle encoding: chunked"])
+        return not_found()
     if vdi is None and (format_ != "raw" or request.body_length is None):
         refusal = f"Importing a {format_.upper()} directly into an SR not yet supported"
         if format_ == "raw":
             refusal = "Not enough info supplied to import"
         lab.tasks.fail(task, ["INTERNAL_ERROR", refusal])
         return bad_request()
-    redirect = elsewhere(lab, request, str(sr) if vdi is None else lab.database.get("VDI", vdi, "SR"), task)
-    if redirect is not None:
-        return redirect
     response = await early_answer(request, task, {"content-type": "text/plain"})
     async with outcome(lab, request, task, faults, response):
         try:
@@ -130,10 +133,13 @@ async def _as_much_as(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[
 @guarded("vm-admin", "get_export_raw_vdi")
 async def export_raw_vdi(lab: Lab, request: Request, session: str) -> web.StreamResponse:
     faults = lab.faults.matching("/export_raw_vdi")
-    task = task_for(lab, request, "Exporting raw VDI")
-    format_, vdi = _format(request), _named(lab, request, "VDI", "vdi")
-    if vdi is None:
-        raise XapiError("INTERNAL_ERROR", 'Failure("Missing vdi query parameter")')
+    try:
+        vdi = _named(lab, request, "VDI", "vdi")
+        if vdi is None:
+            raise XapiError("INTERNAL_ERROR", 'Failure("Missing vdi query parameter")')
+    except XapiError as error:
+        return internal_error(in_page(error))  # the client's task stays pending (export_raw_vdi.ml, handler)
+    task, format_ = task_for(lab, request, "Exporting raw VDI"), _format(request)
     if format_ not in _FORMATS:
         lab.tasks.fail(task, ["INTERNAL_ERROR", f"Unknown format {format_}"])
         return not_found()

@@ -78,6 +78,6 @@ def check_ports_are_free(address: str, ports: Iterable[int]) -> None:
                 if error.errno != errno.EADDRINUSE:
                     raise MachineError(f"the port {address}:{port} cannot be opened: {error.strerror}") from error
                 raise MachineError(
-                    f"the port {address}:{port} of the machine is taken by another program: end that program, or leave "
-                    "the port out of nat_ports"
+                    f"the port {address}:{port} of the machine is taken by another program: if that is a machine of another "
+                    "lab, give each lab a --nat-subnet of its own; else end it, or leave the port out of nat_ports"
                 ) from None

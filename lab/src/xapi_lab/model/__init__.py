@@ -43,6 +43,23 @@ class Parameter:
     required: bool
 
 
+ROLES = ("pool-admin", "pool-operator", "vm-power-admin", "vm-admin", "vm-operator", "read-only")
+"""The highest first; each may do what the next one may (datamodel_roles.ml)."""
+CLIENT_CERTIFICATE = "client-cert"
+"""XAPI's own role for clients with a certificate, which may do what `read-only` may and some of what a pool-operator may."""
+
+
+def roles_from(lowest: str, client_certificate: bool = False) -> tuple[str, ...]:
+    """A role and all above it; none for an empty name."""
+    roles = ROLES[: ROLES.index(lowest) + 1] if lowest else ()
+    if not client_certificate and lowest != ROLES[-1]:
+        return roles
+    return tuple(sorted((*roles, CLIENT_CERTIFICATE), key=ALL_ROLES.index))
+
+
+ALL_ROLES = (*ROLES[:-1], CLIENT_CERTIFICATE, ROLES[-1])
+
+
 @dataclass(frozen=True)
 class Message:
     """A message of a class; `parameters` leaves out the session."""
@@ -51,7 +68,8 @@ class Message:
     class_name: str
     parameters: tuple[Parameter, ...]
     result: Type
-    role: str
+    roles: tuple[str, ...]
+    """Names of the roles that may send it, the highest first; none when only root may."""
     needs_session: bool
     has_async: bool
     implicit: bool
@@ -133,7 +151,7 @@ def _message(class_name: str, name: str, source: dict[str, Any], enums: dict[str
         class_name,
         tuple(parameters[1:] if needs_session else parameters),
         parse(source["result"], enums),
-        source["role"],
+        roles_from(source["role"], bool(source.get("client_cert"))),
         needs_session,
         bool(source.get("async")),
         bool(source.get("implicit")),

@@ -48,13 +48,23 @@ class Cables:
         await ip(f"link del {cable}", optional=True)
         await ip(*_pair(cable, nic, process), f"addr add {HOST_ADDRESS}/32 dev {cable}", f"link set {cable} up")
         _answer_for_loopback_addresses(cable)
-        await ip(_route_to(nic))
+        await self._take_address(nic)
         await in_namespace(
             process,
             f"echo 1 > /proc/sys/net/ipv4/conf/{inside}/route_localnet",
             f"link set lo up\nlink set {inside} up\naddr add {nic.address}/32 dev {inside}\n"
             f"route add {HOST_ADDRESS} dev {inside} metric {nic.device + 1}",
         )
+
+    @staticmethod
+    async def _take_address(nic: Nic) -> None:
+        try:
+            await ip(_route_to(nic, "add"))
+        except MachineError as error:
+            raise MachineError(
+                f"{nic.address} is the address of another machine: give each lab on this machine a --nat-subnet of its own "
+                f"({error})"
+            ) from error
 
     async def _plug_private(self, nic: Nic, process: int) -> None:
         cable, bridge = cable_name(nic), f"segment{nic.segment}"
@@ -74,7 +84,7 @@ class Cables:
             up = nic.address is not None and lets_through(locking, nic.address)
             await ip(f"link set {cable} {'up' if up else 'down'}")
             if up:  # a link that goes down takes its routes with it
-                await ip(_route_to(nic))
+                await ip(_route_to(nic, "replace"))
             return
         await self._filter(frame_rules.free(cable), optional=True)
         if locking.mode == "locked":
@@ -129,8 +139,8 @@ def _pair(cable: str, nic: Nic, process: int) -> list[str]:
     return [f"link add {cable} type veth peer name {guest_name(nic)} address {nic.mac} netns {process}"]
 
 
-def _route_to(nic: Nic) -> str:
-    return f"route replace table local unicast {nic.address}/32 dev {cable_name(nic)} src {HOST_ADDRESS}"
+def _route_to(nic: Nic, how: str) -> str:
+    return f"route {how} table local unicast {nic.address}/32 dev {cable_name(nic)} src {HOST_ADDRESS}"
 
 
 def _answer_for_loopback_addresses(interface: str) -> None:
