@@ -95,7 +95,9 @@ options:
         type: str
       sr:
         description:
-          - Name or UUID of the storage repository for a new disk. Defaults to O(sr). Another one for a disk that exists is refused.
+          - Name or UUID of the storage repository for the disk. A new one without it is made on O(sr).
+          - A disk that is elsewhere is moved there, while the VM runs if its guest has Xen drivers. Its VDI is another one then, with another UUID.
+            The pool's licence must allow storage migration. A disk that this module did not make stays where it is.
         type: str
       description:
         description:

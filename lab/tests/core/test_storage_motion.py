@@ -101,7 +101,11 @@ def test_a_disk_moves_alone(api: Api, hosts: dict[str, str], srs: dict[str, str]
     vdi, medium = _disk(api, vm), _disk(api, vm, "3")
     api("VM.start_on", vm, hosts["one"], False, False)
     api.wait(lambda: api.addresses(vm))
+    for key in ("config-drive", "mine"):
+        api("VDI.add_to_other_config", vdi, key, "x")
+    api("VDI.add_tags", vdi, "gold")
     new = api("VDI.pool_migrate", vdi, srs["local one"], {})
+    assert (api("VDI.get_other_config", new), api("VDI.get_tags", new)) == ({"config-drive": "x"}, ["gold"])
     assert (api("VDI.get_SR", new), new != vdi) == (srs["local one"], True)
     assert (_disk(api, vm), _disk(api, vm, "3")) == (new, medium)
     assert api("VM.get_resident_on", vm) == hosts["one"]

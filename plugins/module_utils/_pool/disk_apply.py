@@ -13,6 +13,7 @@ cut off finds it.
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from . import marks
 from .bulk_reads import Records, field_is, records_where
@@ -52,15 +53,16 @@ class DiskPerformer:
         A config drive among them was made for the VM that was cloned, and holds its secrets.
         """
         names = {disk.device: disk.name for disk in after.disks}
-        disks = [vbd for vbd in self._vbds(target).values() if vbd["type"] == "Disk" and not vbd["empty"]]
-        vdis = records_where(self._session, "VDI", field_is("_ref", *(vbd["VDI"] for vbd in disks)))
-        for vbd in disks:
-            present = vdis[vbd["VDI"]]["other_config"]
+        disks = {ref: vbd for ref, vbd in self._vbds(target).items() if vbd["type"] == "Disk" and not vbd["empty"]}
+        vdis = records_where(self._session, "VDI", field_is("_ref", *(vbd["VDI"] for vbd in disks.values())))
+        for ref, vbd in disks.items():
+            present = marks.remembered(vdis[vbd["VDI"]]["other_config"], vbd["other_config"], None)
             if marks.CONFIG_DRIVE in present and present.get(marks.VM) != target.uuid:
                 self.destroy(vbd["VDI"])  # its VBD goes with it; on its own nobody would know it again
                 continue
             name = names.get(position_of(vbd["userdevice"])) or f"disk{vbd['userdevice']}"
             self.claim(target, vbd["VDI"], name, origin=origin if name == marks.ROOT_DISK else None)
+            self._remember(ref, vbd["VDI"])
             self._call("VDI.set_name_label", vbd["VDI"], vdi_name(self._vm_name, name))
             self._cloned[name] = vbd["VDI"]
 
@@ -72,10 +74,28 @@ class DiskPerformer:
     def attach_system(self, target: Target, vdi: str, position: int, disk: Disk) -> None:
         """Give the VM, which is halted, its system disk."""
         asked = "attach the system disk"
-        attach_vdi(self._session, target.ref, vdi, position=position, bootable=True, asked=asked, qos=_qos(disk))
+        attach_vdi(
+            self._session,
+            target.ref,
+            vdi,
+            position=position,
+            bootable=True,
+            asked=asked,
+            other_config=self._marks_on(vdi),
+            qos=_qos(disk),
+        )
         self._cloned[marks.ROOT_DISK] = vdi
 
-    def claim(self, target: Target, vdi: str, name: str, *, keep: bool = False, origin: Origin | None = None) -> None:
+    def claim(
+        self,
+        target: Target,
+        vdi: str,
+        name: str,
+        *,
+        keep: bool = False,
+        origin: Origin | None = None,
+        checksum: str | None = None,
+    ) -> None:
         """Put our marks on a VDI in the place of any that it has. What it is a clone of stays known, unless ``origin`` says it."""
         present = self._call("VDI.get_other_config", vdi)
         known = {key: present[key] for key in (marks.ORIGIN, marks.ORIGIN_NAME) if key in present}
@@ -84,8 +104,25 @@ class DiskPerformer:
             **(origin.marks() if origin else known),
             **self.marks(target, name),
             **({marks.KEEP: "true"} if keep else {}),
+            **({marks.CONFIG_DRIVE: checksum} if checksum else {}),
         }
         self._call("VDI.set_other_config", vdi, own, asked=f"mark the disk {name!r}")
+
+    def claim_attached(self, target: Target, disk: Disk) -> None:
+        """Put our marks on the VDI of a disk that the VM has, and on its VBD. Of one that was not ours only what it is a clone of stays known."""
+        vdi, keep, checksum = self._vdi(disk), disk.ours and disk.keep, disk.checksum if disk.ours else None
+        self.claim(target, vdi, disk.name or f"disk{disk.device}", keep=keep, origin=disk.origin, checksum=checksum)
+        for vbd in self._vbds_of(target, disk, vdi):
+            self._remember(vbd, vdi)
+
+    def _remember(self, vbd: str, vdi: str) -> None:
+        """Have the VBD carry the marks of its VDI."""
+        present = self._call("VBD.get_other_config", vbd)
+        own = {**marks.without_marks(present), **self._marks_on(vdi)}
+        self._call("VBD.set_other_config", vbd, own, asked="mark the connection of a disk")
+
+    def _marks_on(self, vdi: str) -> dict[str, str]:
+        return marks.marks_in(self._call("VDI.get_other_config", vdi))
 
     def marks(self, target: Target, name: str) -> dict[str, str]:
         return {**self._owner.marks(), marks.VM: target.uuid, marks.DISK: name}
@@ -132,7 +169,7 @@ class DiskPerformer:
             position=position,
             bootable=False,
             asked=f"attach the disk {disk.name!r}",
-            other_config={} if disk.ours else {marks.DISK: str(disk.name)},
+            other_config=self._marks_on(vdi) if disk.ours else {marks.DISK: str(disk.name)},
             qos=_qos(disk),
         )
         if target.running:
@@ -142,12 +179,18 @@ class DiskPerformer:
         before, after = changed.before, changed.after
         name = before.name or ""
         vdi = self._vdi(before)
+        if changed.move_to is not None:
+            asked = f"move the disk {name!r} to {changed.move_to.name!r}"
+            vdi = self._run("VDI.pool_migrate", vdi, changed.move_to.ref, {}, asked=asked)
+            self.claim_attached(target, replace(before, vdi=vdi))
         if before.size != after.size:
             self._run("VDI.resize", vdi, after.size, asked=f"grow the disk {name!r}")
         if before.description != after.description:
             self._call("VDI.set_name_description", vdi, after.description)
         if before.keep != after.keep:
-            self._keep(vdi, after.keep)
+            self._keep("VDI", vdi, after.keep)
+            for vbd in self._vbds_of(target, before, vdi):
+                self._keep("VBD", vbd, after.keep)
         if before.qos != after.qos:
             kind, parameters = _qos(after)
             for vbd in self._vbds_of(target, before, vdi):
@@ -164,7 +207,7 @@ class DiskPerformer:
             for vbd in vbds:
                 self._run("VBD.unplug", vbd, asked=f"unplug the disk {disk.name or disk.uuid!r}")
         if removed.keep:
-            self._keep(vdi, True)
+            self._keep("VDI", vdi, True)
         if not removed.stays:
             self.destroy(vdi)
         for vbd in vbds:
@@ -216,16 +259,16 @@ class DiskPerformer:
             return [disk.vbd]
         return [ref for ref, vbd in self._vbds(target).items() if vbd["VDI"] == vdi]
 
-    def _keep(self, vdi: str, keep: bool) -> None:
-        self._call("VDI.remove_from_other_config", vdi, marks.KEEP)
+    def _keep(self, class_name: str, ref: str, keep: bool) -> None:
+        self._call(f"{class_name}.remove_from_other_config", ref, marks.KEEP)
         if keep:
-            self._call("VDI.add_to_other_config", vdi, marks.KEEP, "true")
+            self._call(f"{class_name}.add_to_other_config", ref, marks.KEEP, "true")
 
     def _call(self, method: str, *arguments: t.Any, asked: str | None = None) -> t.Any:
         return self._session.call(method, *arguments, asked=asked)
 
-    def _run(self, method: str, *arguments: t.Any, asked: str) -> None:
-        run_task(self._session, method, *arguments, asked=asked, show=self._show)
+    def _run(self, method: str, *arguments: t.Any, asked: str) -> str:
+        return run_task(self._session, method, *arguments, asked=asked, show=self._show)
 
 
 def _qos(disk: Disk) -> tuple[str, dict[str, str]]:

@@ -24,6 +24,9 @@ from .vm_spec import VmSpec
 # A storage repository may round a size up by more than we did; up to here it is still the size that was asked for.
 SIZE_TOLERANCE = 4 * MIB
 CD_POSITION = 3
+STORAGE_MOTION_RESTRICTION = "restrict_storage_xen_motion"
+MIGRATE_STORAGE = "migrate_send"
+"""The operation that VDI.pool_migrate is for the VM (message_forwarding.ml)."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,12 @@ class NewDisk:
 
 @dataclass(frozen=True)
 class ChangedDisk:
-    """A disk to be made ``after``. ``plug``: a run that was interrupted left it unplugged."""
+    """A disk to be made ``after``. ``plug``: a run that was interrupted left it unplugged. ``move_to``: where it goes first."""
 
     before: Disk
     after: Disk
     plug: bool = False
+    move_to: StorageRepository | None = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +236,7 @@ class _Planner:
 
     def _alter(self, option: str, wanted: DiskSpec, current: Disk) -> None:
         self._refuse_others(option, wanted, current)
+        move_to = self._moved(option, wanted, current)
         size = _grown(option, wanted, current)
         plug = (
             self._vm.power_state == "running"
@@ -242,6 +247,8 @@ class _Planner:
         after = replace(
             current,
             size=size or current.size,
+            sr=move_to.name if move_to else current.sr,
+            uuid=None if move_to else current.uuid,
             description=current.description if wanted.description is None else wanted.description,
             keep=current.keep if wanted.keep is None or not current.ours else wanted.keep,
             qos=wanted.qos or current.qos,
@@ -249,9 +256,13 @@ class _Planner:
         )
         if after == current:
             return
+        if move_to is not None:
+            self._need(move_to, current.size)
+            if self._vm.power_state == "paused" or (self._vm.power_state == "running" and not self._vm.has_drivers):
+                self.halt_for.append(f"disks: {wanted.name} cannot be moved to {move_to.name!r} as it is")
         if size is not None:
             self.halt_for.append(f"disks: {wanted.name} grows from {shown(current.size)} to {shown(size)}")
-            self._need(self._repository(current), size - current.size)
+            self._need(move_to or self._repository(current), size - current.size)
         if after.qos != current.qos and current.plugged:
             self.warnings.append(
                 f"{option}.qos: it counts once the disk is plugged the next time, as at the VM's next start"
@@ -259,7 +270,9 @@ class _Planner:
         was, will = _shown(current), _shown(after)
         if plug:
             was, will = {**was, "plugged": False}, {**will, "plugged": True}
-        self._change(f"disk:{wanted.name}", "update", wanted.name, was, will, ChangedDisk(current, after, plug))
+        self._change(
+            f"disk:{wanted.name}", "update", wanted.name, was, will, ChangedDisk(current, after, plug, move_to)
+        )
         self.disks[self.disks.index(current)] = after
 
     def _refuse_others(self, option: str, wanted: DiskSpec, current: Disk) -> None:
@@ -270,13 +283,25 @@ class _Planner:
                 wanted.vdi,
                 f"the disk {wanted.name!r} is {current.label!r} ({current.uuid}); detach it with state: absent first, or choose another name",
             )
-        if wanted.sr and wanted.sr not in _names_of(self._pool, current.sr):
-            raise OptionError(
-                f"{option}.sr",
-                wanted.sr,
-                f"the disk {wanted.name!r} is on {current.sr!r} and is not moved; leave sr out, move it with "
-                f"'xe vdi-pool-migrate', or add a disk of another name and copy what is on it",
-            )
+
+    def _moved(self, option: str, wanted: DiskSpec, current: Disk) -> StorageRepository | None:
+        """Where a disk is moved to, None where it stays. Raises ``OptionError`` for one that cannot be."""
+        if not wanted.sr or wanted.sr in _names_of(self._pool, current.sr):
+            return None
+        option = f"{option}.sr"
+        repository = self._pool.storage_repository(option, wanted.sr)
+        stays = f"the disk {wanted.name!r} stays on {current.sr!r}"
+        if not current.ours or current.shared:
+            why = "another VM holds it too" if current.shared else "it was not made here"
+            raise OptionError(option, wanted.sr, f"{stays}, since {why}; leave sr out")
+        if self._pool.restrictions.get(STORAGE_MOTION_RESTRICTION) == "true":
+            expected = f"{stays}: the pool's licence does not allow storage migration ({STORAGE_MOTION_RESTRICTION}); leave sr out"
+            raise OptionError(option, wanted.sr, expected)
+        blocked = self._vm.settings.keys.blocked.get(MIGRATE_STORAGE)
+        if blocked is not None:
+            expected = f"{stays}: {MIGRATE_STORAGE} of the VM is blocked ({blocked})"
+            raise OptionError(option, wanted.sr, expected)
+        return repository
 
     def _repository(self, disk: Disk) -> StorageRepository | None:
         return next((each for each in self._pool.storage if each.name == disk.sr), None)

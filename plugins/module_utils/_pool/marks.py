@@ -7,6 +7,9 @@
 """Marks: the keys in ``other_config`` by which we know our own objects.
 
 A clone, a snapshot and an import carry copies of them, which is why a VM's marks count only with its own uuid in ``hardshell:vm``.
+
+A disk's are on its VDI, by which it is found wherever it is, and the same on its VBD: a storage migration makes another VDI, to which XAPI takes
+the name and the description and nothing else (storage_smapiv1.ml: VDI.create), and leaves the VBD.
 """
 
 from __future__ import annotations
@@ -68,6 +71,19 @@ def owner_of_vm(other_config: OtherConfig, uuid: str) -> Owner | None:
 def without_marks(other_config: OtherConfig) -> dict[str, str]:
     """What others keep there."""
     return {key: value for key, value in other_config.items() if not key.startswith(PREFIX)}
+
+
+def marks_in(other_config: OtherConfig) -> dict[str, str]:
+    return {key: value for key, value in other_config.items() if key.startswith(PREFIX)}
+
+
+def remembered(vdi: OtherConfig, vbd: OtherConfig, vm_uuid: str | None) -> dict[str, str]:
+    """The ``other_config`` of a VDI, with the marks that its VBD remembers where it has lost its own.
+
+    ``vm_uuid``: the VM whose VBD it is, since a clone has copies of another's; None takes any.
+    """
+    lost = TENANT not in vdi and VM in vbd and vm_uuid in (None, vbd[VM])
+    return {**vdi, **(marks_in(vbd) if lost else {})}
 
 
 def tags_of(tenant: str, wanted: t.Iterable[str], present: t.Iterable[str]) -> tuple[str, ...]:

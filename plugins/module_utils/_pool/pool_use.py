@@ -102,7 +102,7 @@ def _counts(record: Record) -> bool:
 def _held(record: Record, vbds: Records, vdis: Records, pool: Pool) -> HeldVm:
     owner = marks.owner_of_vm(record["other_config"], record["uuid"])
     reader = VmReader(owner or NOBODY, pool, vdis)
-    disks = [disk for disk in reader.disks(vbds.values(), vbds) if disk.name != marks.CONFIG_DRIVE_DISK]
+    disks = [disk for disk in reader.disks(vbds.values(), vbds, record["uuid"]) if disk.name != marks.CONFIG_DRIVE_DISK]
     return HeldVm(
         name=record["name_label"],
         owner=owner,

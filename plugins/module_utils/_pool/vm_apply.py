@@ -19,6 +19,7 @@ from . import marks
 from .bulk_reads import field_is, records_where
 from .config_drive import config_drive_image
 from .disk_apply import DiskPerformer, Target
+from .disk_marks import MarkedDisk
 from .disks import ChangedDisk, NewDisk, RemovedDisk
 from .drive_plan import NewDrive, RemovedDrive
 from .iso_plan import ChangedCd
@@ -66,6 +67,7 @@ class VmPerformer:
             Remains: self._remove_remains,
             PowerStep: self._take_power_step,
             Migration: self._migrate,
+            MarkedDisk: lambda marked: self._disks.claim_attached(self._target, marked.disk),
             NewSystem: lambda new: self._clones.replace_system(self._target, new),
             NewDisk: lambda new: self._disks.add(self._target, new),
             ChangedDisk: lambda changed: self._disks.change(self._target, changed),
@@ -138,7 +140,7 @@ class VmPerformer:
         if changed.adopted:
             for disk in before.disks:
                 if disk.vdi and not disk.shared and not disk.ours:
-                    self._disks.claim(self._target, disk.vdi, disk.name or f"disk{disk.device}")
+                    self._disks.claim_attached(self._target, disk)
             for key, value in {**self._spec.owner.marks(), marks.VM: self._uuid}.items():
                 self._set_other_config(key, value)
         if before.tags != after.tags:
@@ -161,9 +163,10 @@ class VmPerformer:
         self._send(changed.calls)
 
     def _remove_vm(self, removed: RemovedVm) -> None:
-        for disk in removed.vm.disks:
-            if removed.vm.making and not disk.ours and not disk.shared and disk.vdi:
-                self._disks.claim(self._target, disk.vdi, disk.name or f"disk{disk.device}")
+        for disk in removed.vm.all_disks:
+            unknown = removed.vm.making if not disk.ours else not disk.marked
+            if unknown and not disk.shared and disk.vdi:
+                self._disks.claim_attached(self._target, disk)
         self._run("VM.destroy", self._ref, asked=f"destroy {removed.vm.name!r}")
 
     def _remove_remains(self, remains: Remains) -> None:
@@ -210,7 +213,7 @@ class VmPerformer:
             self._set_other_config(marks.SSH_HOST_KEY, key.public)
         self._call("VM.remove_from_other_config", self._ref, marks.CONFIG_DRIVE)
         asked = "attach the config drive"
-        attach_vdi(self._session, self._ref, vdi, position=new.position, bootable=False, asked=asked)
+        attach_vdi(self._session, self._ref, vdi, position=new.position, bootable=False, asked=asked, other_config=own)
 
     def _remove_drive(self, removed: RemovedDrive) -> None:
         """First note on the VM what it has taken: from then on the same content is no change, wherever this is cut off."""

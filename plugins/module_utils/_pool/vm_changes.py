@@ -107,6 +107,11 @@ def _diffable(vm: Vm | None, with_host: bool) -> dict[str, t.Any]:
         for disk, shown_disk in zip(vm.disks, facts["disks"], strict=True):
             if not disk.plugged:
                 shown_disk["plugged"] = False
+    for disk, shown_disk in zip(vm.disks, facts["disks"], strict=True):
+        if not disk.marked:
+            shown_disk["marked"] = False
+    if vm.drive.disk is not None and not vm.drive.disk.marked:
+        facts["config_drive"]["marked"] = False
     for nic, shown_nic in zip(vm.nics, facts["networks"], strict=True):
         shown_nic.pop("addresses")
         if vm.power_state == "running" and not nic.plugged:

@@ -37,7 +37,7 @@ class Disk:
     """A disk of a VM, or one that no VM holds (``vbd`` is None).
 
     ``ours``: it carries our marks of this VM's owner. ``shared``: another VM holds it too. ``keep``: it outlives its VM. ``label``: its VDI's name.
-    ``origin``: what it is a clone of, where that is known.
+    ``origin``: what it is a clone of, where that is known. ``marked``: its VDI and its VBD carry the same marks.
     """
 
     name: str | None
@@ -58,6 +58,7 @@ class Disk:
     label: str = ""
     qos: DiskQos = NO_QOS
     origin: Origin | None = None
+    marked: bool = True
 
     def is_drive_for_another(self, vm_uuid: str | None) -> bool:
         """Whether it is the clone of a config drive, which holds the secrets of the VM that it was made for."""
@@ -181,6 +182,11 @@ class Vm:
     @property
     def addresses(self) -> tuple[str, ...]:
         return tuple(address for nic in self.nics for address in nic.addresses)
+
+    @property
+    def all_disks(self) -> tuple[Disk, ...]:
+        """The config drive too."""
+        return (*self.disks, *([self.drive.disk] if self.drive.disk else []))
 
     def disk(self, name: str) -> Disk | None:
         return next((disk for disk in self.disks if disk.name == name), None)

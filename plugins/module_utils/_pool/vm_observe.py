@@ -180,7 +180,7 @@ class VmReader:
         own_vbds = {each: vbd for each, vbd in vbds.items() if vbd["VM"] == ref}
         # An unfinished clone of another VM has disks that still carry the other's marks.
         reader = self.of_any_owner(self.vdis) if marks.MAKING in other_config else self
-        disks = reader.disks(own_vbds.values(), own_vbds)
+        disks = reader.disks(own_vbds.values(), own_vbds, record["uuid"])
         self._held |= reader._held
         drive_disk = next((disk for disk in disks if disk.ours and disk.name == marks.CONFIG_DRIVE_DISK), None)
         guest = metrics.guest
@@ -216,13 +216,15 @@ class VmReader:
 
     def remains(self, ref: str, record: Record, vbds: Records) -> Remains:
         own = {each: vbd for each, vbd in vbds.items() if vbd["VM"] == ref}
-        return Remains(ref, record["uuid"], record["name_label"], tuple(self.disks(own.values(), own)))
+        return Remains(ref, record["uuid"], record["name_label"], tuple(self.disks(own.values(), own, record["uuid"])))
 
-    def disks(self, vbds: t.Iterable[Record], refs: t.Mapping[str, Record] | None = None) -> list[Disk]:
-        """The disks behind VBDs in the order of the devices, the root disk named."""
+    def disks(
+        self, vbds: t.Iterable[Record], refs: t.Mapping[str, Record] | None = None, vm_uuid: str | None = None
+    ) -> list[Disk]:
+        """The disks behind a VM's VBDs in the order of the devices, the root disk named."""
         by_uuid = {vbd["uuid"]: ref for ref, vbd in (refs or {}).items()}
         found = [
-            self._disk(self.vdis[vbd["VDI"]], vbd["VDI"], vbd, by_uuid.get(vbd["uuid"]))
+            self._disk(self.vdis[vbd["VDI"]], vbd["VDI"], vbd, by_uuid.get(vbd["uuid"]), vm_uuid)
             for vbd in vbds
             if vbd["type"] == "Disk" and vbd["VDI"] in self.vdis
         ]
@@ -267,11 +269,12 @@ class VmReader:
             if not held and not vdi["is_a_snapshot"] and self.owner.owns(vdi["other_config"]):
                 yield self._disk(vdi, ref, None, None)
 
-    def _disk(self, vdi: Record, ref: str, vbd: Record | None, vbd_ref: str | None) -> Disk:
-        other_config = vdi["other_config"]
+    def _disk(self, vdi: Record, ref: str, vbd: Record | None, vbd_ref: str | None, vm_uuid: str | None = None) -> Disk:
+        on_vbd = vbd["other_config"] if vbd else {}
+        other_config = marks.remembered(vdi["other_config"], on_vbd, None if self._any_owner else vm_uuid or "")
         ours = self.owner.owns(other_config)
         return Disk(
-            name=self._name_of(vdi, vbd),
+            name=self._name_of(other_config, on_vbd, vm_uuid),
             size=int(vdi["virtual_size"]),
             sr=self._sr_names.get(vdi["SR"], str(vdi["SR"])),
             description=vdi["name_description"],
@@ -289,14 +292,15 @@ class VmReader:
             label=vdi["name_label"],
             qos=_disk_qos(vbd),
             origin=_origin(other_config),
+            marked=vbd is None or not ours or marks.marks_in(vdi["other_config"]) == marks.marks_in(on_vbd),
         )
 
-    def _name_of(self, vdi: Record, vbd: Record | None) -> str | None:
+    def _name_of(self, other_config: marks.OtherConfig, on_vbd: marks.OtherConfig, vm_uuid: str | None) -> str | None:
         """A disk's name: on its VDI if that is ours, on its VBD if it was attached as it was."""
-        named: str | None = None
-        if self._any_owner or self.owner.owns(vdi["other_config"]):
-            named = vdi["other_config"].get(marks.DISK)
-        return named or (vbd["other_config"].get(marks.DISK) if vbd else None)
+        if (self._any_owner or self.owner.owns(other_config)) and marks.DISK in other_config:
+            return other_config[marks.DISK]
+        attached_here = self._any_owner or on_vbd.get(marks.VM, vm_uuid) == vm_uuid
+        return on_vbd.get(marks.DISK) if attached_here else None
 
     def nics(self, vifs: Records, reported: t.Mapping[str, str]) -> list[Nic]:
         """The interfaces in the order of the devices, with the addresses that the guest reports on each."""

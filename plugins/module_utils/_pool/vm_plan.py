@@ -13,6 +13,7 @@ from dataclasses import replace
 from .._errors import HardshellError, OptionError
 from .._plan import Change
 from . import marks
+from .disk_marks import plan_disk_marks
 from .disks import plan_disks, refuse_full
 from .drive_plan import plan_drive
 from .iso_plan import plan_iso
@@ -35,6 +36,8 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
     """The plan for one VM. Raises ``HardshellError`` for what cannot be done, so before anything is changed."""
     if spec.state == "absent":
         return plan_absent(spec, observed)
+    seen, lost = observed.vm, plan_disk_marks(observed.vm)
+    observed = replace(observed, vm=lost.vm)
     system = plan_system(spec, observed)
     before, after = _own(spec, observed, system)
     vm = system.vm if system.vm is not None and not system.vm.making else after
@@ -73,6 +76,7 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
     first = _own_change(spec, observed, before, after, running=vm.power_state == "running" and not down)
     changes = [
         *_leftovers(observed),
+        *lost.changes,
         *([first] if first and isinstance(first.payload, NewVm) else []),
         *power_changes(spec.name, vm.power_state, down),
         *([first] if first and not isinstance(first.payload, NewVm) else []),
@@ -107,7 +111,7 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
         ),
     )
     return Outcome(
-        rendered(changes, observed.vm, after, with_host=residence.host is not None),
+        rendered(changes, seen, after, with_host=residence.host is not None),
         after,
         system.warnings + disks.warnings + drive.warnings,
     )

@@ -31,8 +31,7 @@ def plan_absent(spec: VmSpec, observed: Observed) -> Outcome:
         refuse_blocked(vm.name, vm.settings.keys.blocked, down)
         changes += power_changes(vm.name, vm.power_state, down)
         changes.append(Change("vm", "delete", "vm", vm.name, own_shown(vm), None, payload=RemovedVm(vm)))
-        held = [*vm.disks, *([vm.drive.disk] if vm.drive.disk else [])]
-        for disk in held:
+        for disk in vm.all_disks:
             why = _stays(disk, unfinished=vm.making)
             if why:
                 warnings.append(f"the disk {disk.name or disk.uuid!r} of {vm.name!r} stays: {why}")

@@ -167,7 +167,9 @@ def test_disks_that_cannot_be_attached_are_refused(controller_pool: Pool) -> Non
     assert all(uuid in refusal(vdi="twice") for uuid in twice)
     assert "did you mean 'twice'" in refusal(vdi="twise")
     assert "holds this disk already" in refusal(vdi="shop data")
-    assert "pool-migrate" in pool.refused("vm", **SHOP, disks=[{"name": "data", "sr": "NFS storage"}])
+    assert "the pool has no storage repository" in pool.refused(
+        "vm", **SHOP, disks=[{"name": "data", "sr": "NFS storage"}]
+    )
     other = {**NEW, "name": "wiki", "host": "acme-wiki"}
     assert "another VM" in pool.refused("vm", **other, disks=[{"name": "data", "vdi": "shop data"}])
 

@@ -195,7 +195,7 @@ def vms(draw: st.DrawFn) -> Vm:
             Disk(
                 name,
                 draw(sizes),
-                "local",
+                draw(st.sampled_from(["local", "shared"])),
                 device=position,
                 vdi=name,
                 vbd=name,
@@ -203,6 +203,8 @@ def vms(draw: st.DrawFn) -> Vm:
                 keep=draw(st.booleans()),
                 plugged=draw(st.booleans()),
                 qos=draw(st.sampled_from([NO_QOS, DiskQos("idle", "low")])),
+                of_vm=draw(st.sampled_from(["uuid", "another"])),
+                marked=draw(st.booleans()),
             )
         )
     nics = tuple(

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from typing import Any
 
 from xapi_lab import guests, placement
 from xapi_lab.calls.migration import announce_move, carry_over
@@ -15,7 +16,7 @@ from xapi_lab.calls.sr import pbd_plug
 from xapi_lab.calls.vbd import change_medium
 from xapi_lab.calls.vdi import check_attached, check_space, copy_vdi, derived_vdi, destroy_vdi, measure, storage_failure
 from xapi_lab.calls.vm_power import move_suspend_image
-from xapi_lab.database import new_uuid
+from xapi_lab.database import Record, new_uuid
 from xapi_lab.errors import XapiError
 from xapi_lab.machines.contract import MachineError, StorageError
 from xapi_lab.values import NULL
@@ -206,12 +207,20 @@ async def _move_disk(context: Context, vm_ref: str, vdi: str, sr: str) -> str:
         except BaseException:
             await destroy_vdi(context, new)
             raise
-    db.update(
-        "VDI", new, **{name: record[name] for name in ("is_a_snapshot", "snapshot_of", "snapshot_time", "read_only")}
-    )
+    kept = {name: record[name] for name in ("is_a_snapshot", "snapshot_of", "snapshot_time", "read_only")}
+    db.update("VDI", new, **kept, **_metadata_after(record, mirrored=bool(attached)))
     _replace(context, vdi, new)
     await measure(context, new)
     return new
+
+
+def _metadata_after(record: Record, *, mirrored: bool) -> dict[str, Any]:
+    """What clients wrote on a VDI is not carried over: the storage manager makes the new one from a few fields of its own (storage_smapiv1.ml).
+
+    A mirror copies the tags (storage_smapiv1_migrate.ml), and xapi one key of other_config (xapi_globs.ml: vdi_other_config_sync_keys).
+    """
+    synchronised = {key: value for key, value in record["other_config"].items() if key == "config-drive"}
+    return {"other_config": synchronised, "xenstore_data": {}, "tags": record["tags"] if mirrored else []}
 
 
 def _replace(context: Context, vdi: str, new: str) -> None:
