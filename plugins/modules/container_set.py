@@ -71,12 +71,14 @@ options:
       - C(pull) is as O(pull), for this member's image. When members differ over one image, V(always) counts before V(missing), and V(missing) before V(never).
       - C(annotations) is a mapping that the engine hands to the container's runtime. An engine before API 1.43 (Docker Engine 24) does not know it, and
         the task is refused.
-      - C(ports) is a list of published ports, as C(8080:80), C(127.0.0.1:53:53/udp), C(8000-8010:80-90).
+      - C(ports) is a list of published ports, as C(8080:80), C(127.0.0.1:53:53/udp), C(8000-8010:80-90). Put them in quotes, and C(user) too where it is
+        C(33:33), since YAML makes one number of two with a colon between.
       - C(volumes) is a list, as C(data:/data) for a named volume of the set, C(/srv/data:/data:ro) for a directory of the VM.
         An entry can be a mapping of C(source), C(target) and C(modes) too, with C(subpath) for one directory of a volume (Docker Engine 26 or later)
         or C(create_host_path) (V(false) refuses a directory of the VM that is missing, which the engine would make).
         The engine's own socket, and a directory that it is below such as C(/run), is refused unless C(engine_socket) is true.
-      - C(files) is a mapping of absolute paths in the container to C(content) (text), C(uid), C(gid) and C(mode) (C("0444") unless told otherwise).
+      - C(files) is a mapping of absolute paths in the container to C(content) (text), or C(content_base64) for what is no text, C(uid), C(gid)
+        and C(mode) (C("0444") unless told otherwise).
         They are there before the container starts, and C(docker inspect) does not show what is in them.
       - C(one_shot) is for a member that does one job and ends, such as a migration. It is ready when it has ended with exit code 0, and what links to it
         starts then. It runs again when its definition or image changes. C(restart) is C(no) unless told otherwise, or C(on-failure:3).

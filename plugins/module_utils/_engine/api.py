@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import typing as t
 
 from .._errors import HardshellError
@@ -21,7 +22,9 @@ from .sdk import CancellableStream, requests, wait_without_limit
 JSON = dict[str, t.Any]
 
 OLDEST_API = (1, 41)
-NEWEST_API = (1, 51)
+NEWEST_API = (1, 55)
+# What an engine says that no longer speaks the version it is asked in: moby, daemon/server/middleware/version.go.
+_ASKED_TOO_OLD = re.compile(r"is too old\. Minimum supported API version is (\d+\.\d+)")
 # Of a log no more is read, whatever the container writes into a line.
 MOST_LOG_BYTES = 1 << 20
 
@@ -90,6 +93,18 @@ class Engine:
                 f"the engine at {self.host} speaks API {offered}; 1.41 (Docker Engine 20.10) or later is needed"
             )
         self.api = min(_version(offered), NEWEST_API)
+        if _version(offered) > NEWEST_API:
+            self._heed_oldest_version()
+
+    def _heed_oldest_version(self) -> None:
+        """An engine that is newer than any that was tried may know the newest version that is known here no more: then its oldest one is the nearest."""
+        try:
+            self._send("GET", "/_ping")
+        except EngineError as error:
+            oldest = _ASKED_TOO_OLD.search(error.message)
+            if oldest is None:
+                raise
+            self.api = _version(oldest[1])
 
     def get(self, path: str, *, headers: t.Mapping[str, str] | None = None, **query: t.Any) -> t.Any:
         return self._value(self._send("GET", path, query=query, headers=headers))
@@ -130,8 +145,10 @@ class Engine:
         answer = self._send("POST", path, query=query, data=data, headers=headers, stream=True, extra_seconds=3600)
         with contextlib.closing(answer), self._readable_errors():
             for report in _json_values(answer.iter_content(chunk_size=None)):
-                if "error" in report:
-                    raise EngineError(500, str(report["error"]))
+                # ``error`` is to go: API 1.48.
+                problem = report.get("error") or (report.get("errorDetail") or {}).get("message")
+                if problem:
+                    raise EngineError(500, str(problem))
                 yield report
 
     def events(self, filters: JSON) -> Events:

@@ -245,7 +245,8 @@ def _network(
         given = {network: place for network, place in container.attachments.items() if network not in _NAMELESS}
         places[name] = {}
         for network, place in given.items():
-            aliases = sorted(place.aliases - {name, container.name, container.member, container.known_as})
+            called = {name, container.name, container.member, container.known_as, container.options["hostname"]}
+            aliases = sorted(place.aliases - called)
             plain = network.removeprefix(f"{set_name}_")
             with_options = DIGEST.fullmatch(plain) if plain != network else None
             if with_options:

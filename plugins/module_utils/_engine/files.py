@@ -12,6 +12,7 @@ which a change is seen.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import re
@@ -23,7 +24,9 @@ from .._errors import OptionError
 from . import parsers
 from .mounts import container_path
 
-_KEYS = ("content", "uid", "gid", "mode")
+_KEYS = ("content", "content_base64", "uid", "gid", "mode")
+# Permissions as they are usually written. A number without quotes that looks so is another one: 644 is 0o1204.
+_USUAL = (400, 440, 444, 500, 550, 555, 600, 640, 644, 660, 664, 666, 700, 740, 744, 750, 755, 770, 775, 777)
 
 
 @dataclass(frozen=True)
@@ -37,19 +40,16 @@ class PlacedFile:
 
 
 def parse_files(option: str, value: t.Any) -> dict[str, PlacedFile]:
-    """A mapping of paths in the container to ``content``, ``uid``, ``gid`` and ``mode``. Messages do not show the content."""
+    """A mapping of paths in the container to ``content`` or ``content_base64``, ``uid``, ``gid`` and ``mode``. Messages do not show the content."""
     found = {}
     for path, given in parsers.mapping(option, value).items():
         where = f"{option}.{path}"
         if not isinstance(given, t.Mapping):
             raise OptionError(where, type(given).__name__, "write a mapping with content")
         settings = parsers.known_keys(where, given, _KEYS)
-        content = settings.get("content")
-        if not isinstance(content, str):
-            raise OptionError(f"{where}.content", type(content).__name__, "write the file's text")
         number = parsers.integer(0, 2**32 - 2)
         found[container_path(where, path)] = PlacedFile(
-            content.encode(),
+            _content(where, settings),
             number(f"{where}.uid", settings.get("uid", 0)),
             number(f"{where}.gid", settings.get("gid", 0)),
             permissions(f"{where}.mode", settings.get("mode", 0o444)),
@@ -57,8 +57,25 @@ def parse_files(option: str, value: t.Any) -> dict[str, PlacedFile]:
     return found
 
 
+def _content(option: str, settings: t.Mapping[str, t.Any]) -> bytes:
+    content, encoded = settings.get("content"), settings.get("content_base64")
+    if encoded is None:
+        if not isinstance(content, str):
+            raise OptionError(f"{option}.content", type(content).__name__, "write the file's text")
+        return content.encode()
+    if content is not None:
+        raise OptionError(f"{option}.content_base64", type(encoded).__name__, "content is there too; keep one of them")
+    try:
+        return base64.b64decode("".join(encoded.split()), validate=True)
+    except (AttributeError, ValueError):
+        expected = "write what the module slurp gives: the file's bytes in base64"
+        raise OptionError(f"{option}.content_base64", type(encoded).__name__, expected) from None
+
+
 def permissions(option: str, value: t.Any) -> int:
-    """A number as it is, a text as octal digits."""
+    """A number as it is, which YAML has made of 0440, and a text as octal digits."""
+    if isinstance(value, int) and value in _USUAL:
+        raise OptionError(option, value, f'put it in quotes, as "0{value}": YAML takes it for a decimal number')
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0o7777:
         return value
     if isinstance(value, str) and re.fullmatch(r"0?o?[0-7]{1,4}", value):

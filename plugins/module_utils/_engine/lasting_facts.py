@@ -4,7 +4,7 @@
 
 # Private to hardshell.xen: may change without notice.
 
-"""What of an engine's own words about itself stays as long as it is the same engine, and holds no secret. Docker API 1.41 to 1.51."""
+"""What of an engine's own words about itself stays as long as it is the same engine, and holds no secret. Docker API 1.41 to 1.55."""
 
 from __future__ import annotations
 

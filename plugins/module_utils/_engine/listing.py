@@ -6,7 +6,7 @@
 
 """An engine and all of its containers, in the engine's own words, for those who show them elsewhere.
 
-A container is an entry of ``GET /containers/json`` (Docker API 1.41 to 1.51) without what may be a secret: of its command the program alone, of its
+A container is an entry of ``GET /containers/json`` (Docker API 1.41 to 1.55) without what may be a secret: of its command the program alone, of its
 labels ours, no environment. An entry of ours has its limits too, which only an inspect tells, by the names that they have there.
 """
 

@@ -21,7 +21,7 @@ from .named_volumes import NamedVolume, brings_engine_socket
 from .namespaces import check_network_mode, shared, with_links
 from .networks import Joined, Networks, parse_networks
 from .options import OPTIONS
-from .ports import parse_ports
+from .ports import Port, parse_ports, refuse_number
 from .references import Reference, parse_reference
 from .reported import NO_NEW_PRIVILEGES
 
@@ -99,9 +99,7 @@ def parse_member(
     elif "mac_address" in asked and len(joined.networks) > 1:
         raise OptionError(f"{path}.mac_address", given["mac_address"], "write it at one of the member's networks")
     pull = parsers.one_of(*PULL)(f"{path}.pull", given["pull"]) if "pull" in given else ""
-    ports = [
-        port for i, item in enumerate(_items(path, given, "ports")) for port in parse_ports(f"{path}.ports[{i}]", item)
-    ]
+    ports = _ports(path, given)
     if ports:
         asked["ports"] = tuple(sorted(set(ports)))
     socket_allowed = parsers.boolean(f"{path}.engine_socket", given.get("engine_socket", False))
@@ -183,6 +181,14 @@ def _networks(path: str, given: t.Any, network: str) -> Joined:
     if given is not None:
         raise OptionError(f"{path}.networks", given, "it goes with network=declared only")
     return Joined({})
+
+
+def _ports(path: str, given: t.Mapping[str, t.Any]) -> list[Port]:
+    found: list[Port] = []
+    for index, item in enumerate(_items(path, given, "ports")):
+        refuse_number(f"{path}.ports[{index}]", item)
+        found += parse_ports(f"{path}.ports[{index}]", item)
+    return found
 
 
 def _items(path: str, given: t.Mapping[str, t.Any], key: str) -> list[t.Any]:

@@ -38,6 +38,13 @@ class Attachment:
     links: frozenset[str] = frozenset()
     fixed: frozenset[str] = frozenset()
 
+    def is_like(self, other: Attachment | None, hostname: str) -> bool:
+        """Whether both are the same but for ``hostname``, which each engine makes a name of the container, and reports as an alias up to API 1.44."""
+        return other is not None and self._without(hostname) == other._without(hostname)
+
+    def _without(self, alias: str) -> Attachment:
+        return replace(self, aliases=self.aliases - {alias})
+
     def endpoint(self) -> JSON:
         """The engine's configuration of it, for making or connecting a container."""
         found: JSON = {"Aliases": sorted(self.aliases), "Links": sorted(self.links)}

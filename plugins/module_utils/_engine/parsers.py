@@ -133,8 +133,13 @@ def environment(option: str, value: t.Any) -> dict[str, str]:
     return variables
 
 
+def _written(item: t.Any) -> str:
+    """A scalar as it is written: YAML's truth values are true and false."""
+    return "" if item is None else str(item).lower() if isinstance(item, bool) else str(item)
+
+
 def labels(option: str, value: t.Any) -> dict[str, str]:
-    given = {key: "" if item is None else str(item) for key, item in mapping(option, value).items()}
+    given = {key: _written(item) for key, item in mapping(option, value).items()}
     for key in given:
         if key.startswith("hardshell."):
             raise OptionError(f"{option}.{key}", key, "labels that begin with hardshell. are the collection's own")
@@ -338,7 +343,7 @@ def log(option: str, value: t.Any) -> dict[str, t.Any]:
     flags = mapping(f"{option}.options", given.get("options") or {})
     return {
         "driver": text(f"{option}.driver", given["driver"]),
-        "options": {key: str(item) for key, item in flags.items()},
+        "options": {key: _written(item) for key, item in flags.items()},
     }
 
 

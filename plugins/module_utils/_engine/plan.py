@@ -146,7 +146,12 @@ def _told(
     """What is and what shall be, as the diff tells it: the options that differ, and what no option holds."""
     before, after = show.differences(current.options, wanted.values, differing)
     _add_identity(spec, wanted, current, before, after)
-    if wanted.values["mac_address"] and current.attachments.get(wanted.network) != wanted.attachments[wanted.network]:
+    place = wanted.attachments.get(wanted.network)
+    if (
+        place
+        and wanted.values["mac_address"]
+        and not place.is_like(current.attachments.get(wanted.network), current.options["hostname"])
+    ):
         # Connecting it anew would not keep the address.
         before.setdefault("network", f"{wanted.network}, without its names")
         after.setdefault("network", wanted.network)
@@ -208,7 +213,7 @@ def _connection_changes(wanted: Wanted, current: Container, ground: tuple[str, .
     changes = []
     for network, attachment in wanted.attachments.items():
         found = current.attachments.get(network)
-        if found == attachment:
+        if attachment.is_like(found, current.options["hostname"]):
             continue
         before = _shown_attachment(found) if found else None
         why = "it is not connected" if found is None else "its names there differ"

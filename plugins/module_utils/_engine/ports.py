@@ -42,6 +42,14 @@ class Port:
         return same and (not self.address or not other.address or self.address == other.address)
 
 
+def refuse_number(option: str, value: t.Any) -> None:
+    """Refuse a port that a playbook's YAML 1.1 may have made of two: 22:22 without quotes is 22 * 60 + 22."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 60:
+        raise OptionError(
+            option, value, 'put it in quotes, as "8080:80": without them YAML reads 22:22 as the number 1342'
+        )
+
+
 def parse_ports(option: str, value: t.Any) -> tuple[Port, ...]:
     match = None if isinstance(value, bool) else _PORT.fullmatch(str(value))
     if match is None:

@@ -6,8 +6,8 @@
 
 """What the engine reports of a container, option by option, in canonical form.
 
-Each function takes what the engine answers to an inspect, or the configuration in it. Facts about what the engine reports: Docker Engine 20.10 and 28.5,
-API 1.41 to 1.51.
+Each function takes what the engine answers to an inspect, or the configuration in it. Facts about what the engine reports: Docker Engine 20.10, 28.5 and 29.7,
+API 1.41 to 1.55.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 
 """What running containers use at this moment, as the engine accounts for it.
 
-Source of the facts: GET /containers/ID/stats of the Docker API 1.41 to 1.51. ``one-shot`` spares the second that the engine else takes to compare.
+Source of the facts: GET /containers/ID/stats of the Docker API 1.41 to 1.55. ``one-shot`` spares the second that the engine else takes to compare.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ def test_options_that_are_dropped_are_reverted(engine: Engine) -> None:
         "cap_add": ["net_admin"],
         "ulimits": {"nofile": 1024},
         "init": False,
-        "hostname": "one",
+        "hostname": "host-of-one",
         "extra_hosts": {"gate": "10.0.0.1"},
         "dns": ["10.0.0.2"],
         "group_add": ["1001"],

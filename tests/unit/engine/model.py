@@ -24,7 +24,7 @@ from ansible_collections.hardshell.xen.plugins.module_utils._engine.spec import 
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.wanted import ImageFacts, Wanted, settle
 from ansible_collections.hardshell.xen.plugins.module_utils._plan import Plan
 
-API = (1, 51)
+API = (1, 55)
 IMAGES: dict[str, dict[str, t.Any]] = {
     "box:1": {"Env": ["PATH=/bin", "LEVEL=1"], "Cmd": ["sleep"]},
     "box:2": {
@@ -121,7 +121,8 @@ def engine_report(spec: SetSpec, wanted: Wanted, identity: str) -> dict[str, t.A
     attached = {
         network: {
             **place.endpoint(),
-            "Aliases": [*sorted(place.aliases), identity[:12]],
+            # As up to API 1.44: its short id and its host name are among the aliases that were asked for.
+            "Aliases": list(dict.fromkeys([*sorted(place.aliases), identity[:12], config["Hostname"]])),
             "Links": sorted(place.links) or None,
             "IPAddress": "172.18.0.2",
         }

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from types import SimpleNamespace
 
@@ -18,25 +19,31 @@ from .model import spec_of
 
 
 class Client:
-    """Answers every request as one engine would, and remembers what was asked."""
+    """Answers every request as one engine would, and remembers what was asked.
+
+    Refuses versions before ``oldest`` in the words of moby's daemon/server/middleware/version.go, as of Docker Engine 29.
+    """
 
     base_url = "http://engine"
     timeout = 60
 
-    def __init__(self, version: str, **headers: str) -> None:
+    def __init__(self, version: str, oldest: str = "1.24", **headers: str) -> None:
         self.asked: list[str] = []
-        self._answer = SimpleNamespace(
-            status_code=200, headers={"Api-Version": version, "Content-Length": "2", **headers}, content=b""
-        )
+        self._oldest = oldest
+        self._headers = {"Api-Version": version, "Content-Length": "2", **headers}
 
     def request(self, method: str, url: str, **_options: t.Any) -> t.Any:
         self.asked.append(f"{method} {url}")
-        return self._answer
+        asked = re.search(r"/v1\.(\d+)/", url)
+        if asked and int(asked[1]) < int(self._oldest.partition(".")[2]):
+            words = f"client version 1.{asked[1]} is too old. Minimum supported API version is {self._oldest}, please upgrade your client to a newer version"
+            return SimpleNamespace(status_code=400, headers=self._headers, json=lambda: {"message": words})
+        return SimpleNamespace(status_code=200, headers=self._headers, content=b"", json=dict)
 
 
 @pytest.mark.parametrize(
     ("offered", "spoken"),
-    [("1.41", (1, 41)), ("1.47", (1, 47)), ("1.51", (1, 51)), ("1.52", (1, 51)), ("1.100", (1, 51))],
+    [("1.41", (1, 41)), ("1.47", (1, 47)), ("1.55", (1, 55)), ("1.56", (1, 55)), ("1.100", (1, 55))],
 )
 def test_the_newest_version_that_both_sides_know_is_spoken(offered: str, spoken: tuple[int, int]) -> None:
     client = Client(offered)
@@ -44,10 +51,19 @@ def test_the_newest_version_that_both_sides_know_is_spoken(offered: str, spoken:
     engine.agree_on_version()
     engine.post("/containers/one/start")
     assert engine.api == spoken
-    assert client.asked == [
-        "GET http://engine/_ping",
-        f"POST http://engine/v{spoken[0]}.{spoken[1]}/containers/one/start",
-    ]
+    version = f"http://engine/v{spoken[0]}.{spoken[1]}"
+    asked_again = [f"GET {version}/_ping"] if offered in ("1.56", "1.100") else []
+    assert client.asked == ["GET http://engine/_ping", *asked_again, f"POST {version}/containers/one/start"]
+
+
+@pytest.mark.parametrize(("oldest", "spoken"), [("1.44", (1, 55)), ("1.55", (1, 55)), ("1.57", (1, 57))])
+def test_an_engine_that_no_longer_speaks_the_newest_known_version_is_spoken_to_in_its_oldest(
+    oldest: str, spoken: tuple[int, int]
+) -> None:
+    engine = Engine(Client("1.60", oldest=oldest), "unix:///engine")
+    engine.agree_on_version()
+    assert engine.api == spoken
+    engine.get("/containers/json")
 
 
 @pytest.mark.parametrize(

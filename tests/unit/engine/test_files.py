@@ -42,6 +42,10 @@ def with_file(content: str, **more: t.Any) -> dict[str, dict[str, t.Any]]:
         ({KEY: {"content": "x", "uid": "root"}}, r"\.uid: 'root'"),
         ({KEY: {"content": "x", "mode": "rw"}}, r"\.mode: 'rw'"),
         ({KEY: {"content": "x", "mode": 99999}}, r"\.mode: 99999"),
+        ({KEY: {"content": "x", "mode": 644}}, r"\.mode: 644 .*in quotes, as \"0644\""),
+        ({KEY: {"content_base64": "hunter2!"}}, r"\.content_base64: 'str' .*slurp"),
+        ({KEY: {"content_base64": 7}}, r"\.content_base64: 'int'"),
+        ({KEY: {"content_base64": "aGk=", "content": "x"}}, r"\.content_base64: 'str' .*keep one"),
         ({"key": {"content": "x"}}, r"^containers\.a\.files\.key: 'key' .*absolute path"),
     ],
 )
@@ -110,3 +114,9 @@ def test_the_archive_holds_the_files_and_nothing_else(files: dict[str, PlacedFil
             for entry in tar
         }
     assert found == files
+
+
+def test_bytes_that_are_no_text_come_in_base64() -> None:
+    plain = parse_files("f", {KEY: {"content": "hi", "mode": "0400"}})
+    assert parse_files("f", {KEY: {"content_base64": "aG\nk=\n", "mode": 0o400}}) == plain
+    assert parse_files("f", {KEY: {"content_base64": "/wA="}})[KEY].content == b"\xff\0"

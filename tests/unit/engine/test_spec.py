@@ -38,6 +38,7 @@ BOX = {"image": "box:1"}
         ({"web": {"image": "Redis:7"}}, "containers.web.image", "redis:7"),
         ({"web": {}}, "containers.web.image", "needs an image"),
         ({"web": {**BOX, "ports": ["99999:80"]}}, "containers.web.ports[0]", "1 to 65535"),
+        ({"web": {**BOX, "ports": [1342]}}, "containers.web.ports[0]", "reads 22:22 as the number 1342"),
         ({"web": {**BOX, "ports": ["8000-8002:80-81"]}}, "containers.web.ports[0]", "do not fit"),
         (
             {"a": {**BOX, "ports": ["80:80"]}, "b": {**BOX, "ports": ["127.0.0.1:80:81"]}},
@@ -134,3 +135,17 @@ def test_references_are_compared_whole() -> None:
     images = Images([{"Id": "sha256:" + "1" * 64, "RepoTags": ["redis:7", "<none>:<none>"], "RepoDigests": None}])
     assert images.id_of(parse_reference("x", "docker.io/library/redis:7")) == "sha256:" + "1" * 64
     assert images.id_of(parse_reference("x", "redis:8")) is None
+
+
+def test_truth_values_of_labels_are_written_as_yaml_writes_them() -> None:
+    asked = spec_of(
+        {
+            "web": {
+                **BOX,
+                "labels": {"on": True, "n": 1, "e": None},
+                "log": {"driver": "local", "options": {"compress": False}},
+            }
+        }
+    )
+    assert asked.members["web"].asked["labels"] == {"on": "true", "n": "1", "e": ""}
+    assert asked.members["web"].asked["log"]["options"] == {"compress": "false"}

@@ -15,6 +15,7 @@ import posixpath
 import typing as t
 
 from ..._errors import HardshellError, OptionError
+from ..ports import refuse_number
 from .document import Document, Path, document, parse_documents
 from .env_file import parse_env_file
 from .interpolate import Variables, interpolate_tree
@@ -54,12 +55,15 @@ class Loader:
 
     def load_inline(self, name: str, tree: t.Mapping[str, t.Any], variables: Variables) -> JSON:
         """The model of a document that stands in the option called ``name``. Relative paths in it are refused, and so are truth values in
-        environment: the playbook's YAML has made them out of words such as ``yes`` and ``on``, which are text in Compose."""
+        environment: the playbook's YAML has made them out of words such as ``yes`` and ``on``, which are text in Compose. So are numbers of two ports."""
         for service, definition in _mapping(dict(tree), ("services",)).items():
             environment = definition.get("environment") if isinstance(definition, dict) else None
             for key, value in environment.items() if isinstance(environment, dict) else ():
                 if isinstance(value, bool):
                     raise OptionError(f"services.{service}.environment.{key}", value, "put it in quotes")
+            published = definition.get("ports") if isinstance(definition, dict) else None
+            for index, item in enumerate(published if isinstance(published, list) else ()):
+                refuse_number(f"services.{service}.ports[{index}]", item)
         model = self._over({}, document(name, tree), None, variables, name, ())
         return _with_environment(model, variables)
 

@@ -286,7 +286,7 @@ def inline(tree: dict[str, t.Any], **source: t.Any) -> dict[str, t.Any]:
 
 
 def test_a_document_given_inline_is_the_same(controller: Controller) -> None:
-    tree = {"services": {"web": {"image": "i:$TAG", "ports": [80], "environment": ["A=1"]}}}
+    tree = {"services": {"web": {"image": "i:$TAG", "ports": ["80"], "environment": ["A=1"]}}}
     text = "services: {web: {image: 'i:$TAG', ports: [80], environment: [A=1]}}"
     assert inline(tree, environment={"TAG": "7"}) == controller.compose(text, environment={"TAG": "7"}).containers
 
@@ -295,6 +295,11 @@ def test_files_named_inline_need_absolute_paths() -> None:
     assert inline({"services": {"a": {"image": "a", "env_file": "/e/one.env"}}})["a"]["environment"] == {"A": "1"}
     with pytest.raises(OptionError, match=r"^services\.a\.env_file\[0\]: .*in no directory"):
         inline({"services": {"a": {"image": "a", "env_file": "one.env"}}})
+
+
+def test_a_number_among_inline_ports_is_refused_because_it_may_have_been_two() -> None:
+    with pytest.raises(OptionError, match=r"^services\.a\.ports\[1\]: 1342 .*in quotes"):
+        inline({"services": {"a": {"image": "a", "ports": [{"target": 80}, 1342]}}})
 
 
 def test_a_truth_value_in_an_inline_environment_is_refused_because_it_may_have_been_a_word() -> None:
