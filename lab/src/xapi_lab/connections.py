@@ -9,6 +9,7 @@ import re
 
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import SERVER_SOFTWARE
 from aiohttp.http_parser import RawRequestMessage
 
 UNKNOWN_LENGTH = 2**50
@@ -39,6 +40,12 @@ class Request(web.BaseRequest):
 
     def _cancel(self, exc: BaseException) -> None:  # noqa: ARG002
         self.content.feed_eof()
+
+    async def _prepare_hook(self, resp: web.StreamResponse) -> None:
+        """Leave out what aiohttp adds to every answer and XAPI to none."""
+        resp.headers.popall("Date", None)
+        if resp.headers.get("Server") == SERVER_SOFTWARE:
+            del resp.headers["Server"]
 
 
 def make_request(

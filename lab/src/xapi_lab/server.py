@@ -18,7 +18,7 @@ from xapi_lab.dispatch import dispatch
 from xapi_lab.errors import XapiError
 from xapi_lab.faults import ConnectionCut
 from xapi_lab.http_handlers import console, raw_vdi, statistics, vm_archive
-from xapi_lab.http_handlers.access import NO_CACHE, forbidden, host_asked, internal_error, page
+from xapi_lab.http_handlers.access import NO_CACHE, Handler, forbidden, host_asked, internal_error, page
 from xapi_lab.lab import Lab
 from xapi_lab.listeners import Listeners
 from xapi_lab.tls import server_context
@@ -38,10 +38,14 @@ _HANDLERS = {
     ("PUT", "/import_metadata"): vm_archive.import_metadata,
     ("GET", "/rrd_updates"): statistics.rrd_updates,
     ("GET", "/vm_rrd"): statistics.vm_rrd,
-    ("GET", "/vm_rrds"): statistics.vm_rrd,
     ("GET", "/host_rrd"): statistics.host_rrd,
-    ("GET", "/host_rrds"): statistics.host_rrd,
 }
+
+
+def _handler(method: str, path: str) -> Handler | None:
+    """The handler whose path is the longest beginning of the one that was asked for, as in XAPI (http_svr.ml)."""
+    found = [known for known in _HANDLERS if known[0] == method and path.startswith(known[1])]
+    return _HANDLERS[max(found, key=lambda known: len(known[1]))] if found else None
 
 
 def _headers(request: Request) -> dict[str, str]:
@@ -117,15 +121,14 @@ class Server:
         assert isinstance(request, Request)
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        path = request.path.rstrip("/") or "/"
         method = "CONNECT" if request.is_tunnel else request.method
-        if (method, path) == ("CONNECT", "/console"):
+        if method == "CONNECT" and request.path.startswith("/console"):
             return await console.connect(self.lab, request)  # ends with its connection
-        handler = _HANDLERS.get((method, path))
+        handler = _handler(method, request.path)
         if handler is not None:
             return await self.lab.to_the_end(handler(self.lab, request))
         if method == "POST":
-            return await self._rpc(request, json=path == "/jsonrpc")
+            return await self._rpc(request, json=request.path.startswith("/jsonrpc"))
         if method == "OPTIONS":
             return web.Response(headers={**_headers(request), "Access-Control-Allow-Methods": "PUT"})
         if method in {"GET", "PUT", "CONNECT"}:

@@ -77,7 +77,7 @@ async def _import(
             refusal = "Not enough info supplied to import"
         lab.tasks.fail(task, ["INTERNAL_ERROR", refusal])
         return bad_request()
-    response = await early_answer(request, task, {"content-type": "text/plain"})
+    response = await early_answer(request, task, {"content-type": "application/octet-stream"})
     async with outcome(lab, request, task, faults, response):
         try:
             if vdi is None:

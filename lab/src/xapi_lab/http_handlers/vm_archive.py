@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from xapi_lab import compression
+from xapi_lab.bootstrap import SOFTWARE_VERSION
 from xapi_lab.calls.registry import Context
 from xapi_lab.calls.vdi import measure
 from xapi_lab.connections import UNKNOWN_LENGTH, Request
@@ -23,6 +24,7 @@ from xapi_lab.vm_metadata import document, parse, table_of
 from xapi_lab.xva import BLOCK, END, METADATA, Archive, block_files, blocks_of, tar_file
 
 _ATTACHMENT = {
+    "Server": f"xapi/{SOFTWARE_VERSION['xapi']}",
     "content-type": "application/octet-stream",
     "Content-Disposition": 'attachment; filename="export.xva"',
 }
