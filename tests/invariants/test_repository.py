@@ -67,7 +67,8 @@ def test_every_script_says_how_it_is_run() -> None:
     assert [file for file in scripts if not (ROOT / file).stat().st_mode & 0o100] == []
 
 
-def test_a_fresh_machine_gets_every_package_that_the_guest_image_is_built_with() -> None:
+def test_a_fresh_machine_gets_every_package_that_the_guest_image_is_built_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "roles/guest_image/files")
     builder = runpy.run_path(str(ROOT / "roles/guest_image/files/build_debian_image.py"))
     installed = {
         line.split()[0] for line in (ROOT / "requirements-debian.txt").read_text().splitlines() if line.strip()

@@ -22,6 +22,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -29,37 +30,21 @@ import tempfile
 import time
 from pathlib import Path
 
+import debian_guest
+from debian_guest import (
+    AGENT_FILES,
+    EARLY_FILES,
+    ENABLED_UNITS,
+    LATE_FILES,
+    LEFT_OUT,
+    MASKED_UNITS,
+    PACKAGES,
+    REMOVED,
+    UNUSED_APPARMOR_PROFILES,
+)
+
 MIB = 1024 * 1024
 SECTOR = 512
-
-PACKAGES = (
-    "apparmor",
-    "ca-certificates",
-    "cloud-guest-utils",
-    "cloud-init",
-    "dbus",
-    "docker.io",
-    # From Debian 13 on the command line is a package of its own; before there is none of this name, which a pattern may say.
-    "?exact-name(docker-cli)",
-    "e2fsprogs",
-    "fdisk",
-    "initramfs-tools",
-    "iproute2",
-    "iptables",
-    "linux-image-cloud-amd64",
-    "netbase",
-    "openssh-server",
-    "procps",
-    "python3",
-    "qemu-guest-agent",
-    "sudo",
-    "systemd-resolved",
-    "systemd-sysv",
-    "systemd-timesyncd",
-    "udev",
-    "xenstore-utils",
-    "zstd",
-)
 
 # Partitions in sectors: (start, size); the root takes the rest, less the backup GPT.
 BIOS_BOOT = (2048, 2048)
@@ -80,149 +65,7 @@ set prefix=($root)/boot/grub
 configfile $prefix/grub.cfg
 """
 
-GRUB_CONFIG = """\
-serial --unit=0 --speed=115200
-terminal_input console serial
-terminal_output console serial
-set timeout=0
-menuentry "Debian GNU/Linux" {
-    linux /vmlinuz root=LABEL=root ro console=tty0 console=ttyS0,115200 quiet
-    initrd /initrd.img
-}
-"""
-
 GRUB_MODULES = ("part_gpt", "ext2", "search", "search_label", "normal", "configfile", "linux", "serial", "terminal")
-
-# The root disk, the network and the config drive must be reachable whether the hypervisor offers Xen's own devices,
-# the ones it emulates (IDE, NVMe) or virtio.
-INITRAMFS_MODULES = (
-    "ata_piix",
-    "ext4",
-    "isofs",
-    "nls_ascii",
-    "nls_cp437",
-    "nvme",
-    "sd_mod",
-    "sr_mod",
-    "vfat",
-    "virtio_blk",
-    "virtio_net",
-    "virtio_pci",
-    "virtio_scsi",
-    "xen-blkfront",
-    "xen-netfront",
-)
-
-# Written before the kernel is installed, because the initramfs is made then.
-EARLY_FILES = {
-    "/etc/initramfs-tools/conf.d/hardshell": "MODULES=list\nCOMPRESS=zstd\nCOMPRESSLEVEL=9\nRESUME=none\nFSTYPE=ext4\n",
-    "/usr/share/initramfs-tools/modules.d/hardshell": "".join(f"{name}\n" for name in INITRAMFS_MODULES),
-}
-
-# Without the modules for other distributions, other configuration managers and packages that the image does not have:
-# loading them is a good part of the boot on a slow machine. An RSA host key that the config drive did not bring would
-# cost half a minute there.
-CLOUD_INIT_MODULES = """\
-ssh_genkeytypes: [ed25519]
-cloud_init_modules:
-  - seed_random
-  - bootcmd
-  - write-files
-  - growpart
-  - resizefs
-  - disk_setup
-  - mounts
-  - set_hostname
-  - update_hostname
-  - update_etc_hosts
-  - ca-certs
-  - users-groups
-  - ssh
-cloud_config_modules:
-  - set-passwords
-  - ntp
-  - timezone
-  - runcmd
-cloud_final_modules:
-  - package-update-upgrade-install
-  - write-files-deferred
-  - scripts-vendor
-  - scripts-per-once
-  - scripts-per-boot
-  - scripts-per-instance
-  - scripts-user
-  - final-message
-  - power-state-change
-"""
-
-# What the role container_host asks of an engine without being told, so that it finds it here and need not restart the engine.
-DAEMON = {"live-restore": True, "log-driver": "json-file", "log-opts": {"max-file": "3", "max-size": "10m"}}
-
-# What tells XAPI the guest's addresses; its unit is started where there is a xenstore.
-AGENT_FILES = {
-    "/usr/local/lib/hardshell/hardshell-guest-agent.sh": Path(__file__).with_name("hardshell-guest-agent.sh"),
-    "/etc/systemd/system/hardshell-guest-agent.service": Path(__file__).with_name("hardshell-guest-agent.service"),
-}
-
-LATE_FILES = {
-    **{path: source.read_text(encoding="utf-8") for path, source in AGENT_FILES.items()},
-    "/etc/docker/daemon.json": json.dumps(DAEMON, indent=4, sort_keys=True) + "\n",
-    "/boot/grub/grub.cfg": GRUB_CONFIG,
-    "/etc/fstab": "LABEL=root / ext4 defaults,noatime,errors=remount-ro 0 1\n",
-    "/etc/hostname": "debian\n",
-    "/etc/machine-id": "",
-    "/etc/cloud/cloud.cfg.d/90_datasources.cfg": (
-        "# Only drives are looked for, so that a boot never waits for a metadata service.\n"
-        "datasource_list: [NoCloud, ConfigDrive, None]\n"
-    ),
-    "/etc/cloud/cloud.cfg.d/91_network.cfg": "system_info:\n  network:\n    renderers: [networkd]\n",
-    "/etc/cloud/cloud.cfg.d/92_modules.cfg": CLOUD_INIT_MODULES,
-    # cloud-init orders itself after this unit: one configured link is enough, and none is no reason to wait for long.
-    "/etc/systemd/system/systemd-networkd-wait-online.service.d/limit.conf": (
-        "[Service]\nExecStart=\nExecStart=/lib/systemd/systemd-networkd-wait-online --any --timeout=30\n"
-    ),
-}
-
-# AppArmor is there for Docker's own profile; compiling profiles of programs that the image does not run only costs time.
-UNUSED_APPARMOR_PROFILES = ("lsb_release", "nvidia_modprobe")
-
-MASKED_UNITS = (
-    "apt-daily.timer",
-    "apt-daily-upgrade.timer",
-    "dpkg-db-backup.timer",
-    "e2scrub_all.timer",
-    "e2scrub_reap.service",
-    "fstrim.timer",
-    "getty@tty1.service",
-    "man-db.timer",
-    "systemd-pstore.service",
-)
-
-ENABLED_UNITS = (
-    "docker.service",
-    "hardshell-guest-agent.service",
-    "serial-getty@ttyS0.service",
-    "ssh.service",
-    "systemd-networkd.service",
-)
-
-LEFT_OUT = (
-    "/usr/share/doc/*",
-    "/usr/share/info/*",
-    "/usr/share/lintian/*",
-    "/usr/share/locale/*",
-    "/usr/share/man/*",
-)
-
-REMOVED = (
-    "/etc/ssh/ssh_host_*",
-    "/var/cache/apt/*.bin",
-    "/var/cache/debconf/*-old",
-    "/var/lib/apt/lists/*_*",
-    "/var/lib/dbus/machine-id",
-    "/var/log/*.log",
-    "/var/log/apt",
-)
 
 TOOLS = {
     "grub-mkimage": "grub-common",
@@ -316,22 +159,28 @@ MMDEBSTRAP_STAGE = re.compile(r"^I: (.*?)\.*$")
 def bootstrap(command: list[str], log: Path, progress: Progress) -> None:
     """Run mmdebstrap, pass its stages on as progress, keep its whole output in ``log``."""
     environment = {**os.environ, "TMPDIR": os.environ.get("TMPDIR", "/var/tmp"), "LC_ALL": "C.UTF-8"}
-    with log.open("w", encoding="utf-8") as record:
-        process = subprocess.Popen(
+    with (
+        log.open("w", encoding="utf-8") as record,
+        subprocess.Popen(
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
+        ) as process,
+    ):
         assert process.stdout is not None
-        for line in process.stdout:
-            record.write(line)
-            stage = MMDEBSTRAP_STAGE.match(line.strip())
-            if stage and not stage[1].startswith("running --"):
-                progress.say(f"mmdebstrap: {stage[1]}")
-        code = process.wait()
+        try:
+            for line in process.stdout:
+                record.write(line)
+                stage = MMDEBSTRAP_STAGE.match(line.strip())
+                if stage and not stage[1].startswith("running --"):
+                    progress.say(f"mmdebstrap: {stage[1]}")
+        except BaseException:
+            process.terminate()
+            raise
+    code = process.returncode
     if code != 0:
         tail = "\n".join(log.read_text(encoding="utf-8").splitlines()[-25:])
         raise BuildError(f"mmdebstrap ended with code {code}. Its last lines:\n{tail}")
@@ -458,8 +307,9 @@ def checksum_file(image: Path) -> Path:
 
 def cache_key(arguments: argparse.Namespace) -> str:
     """Twelve hex digits that change whenever an input of the image does: this program or an argument."""
+    sources = (Path(__file__), Path(debian_guest.__file__), *AGENT_FILES.values())
     inputs = {
-        "program": [hashlib.sha256(path.read_bytes()).hexdigest() for path in (Path(__file__), *AGENT_FILES.values())],
+        "program": [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources],
         "suite": arguments.suite,
         "mirror": arguments.mirror,
         "size": arguments.size,
@@ -491,8 +341,13 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     return arguments
 
 
+def interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def main(argv: list[str]) -> int:
     arguments = parse_arguments(argv)
+    signal.signal(signal.SIGTERM, interrupt)
     progress = Progress()
     cache: Path = arguments.cache_dir.expanduser().resolve()
     image = cache / f"debian-{arguments.suite}-docker-{cache_key(arguments)}.raw"

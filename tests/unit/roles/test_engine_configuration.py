@@ -37,8 +37,8 @@ def _trusted(value: t.Any) -> t.Any:
 
 
 def built_into_the_image() -> str:
-    path = ROLES / "guest_image/files/build_debian_image.py"
-    specification = importlib.util.spec_from_file_location("build_debian_image", path)
+    path = ROLES / "guest_image/files/debian_guest.py"
+    specification = importlib.util.spec_from_file_location("debian_guest", path)
     assert specification
     assert specification.loader
     module = importlib.util.module_from_spec(specification)
