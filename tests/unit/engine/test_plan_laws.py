@@ -14,7 +14,7 @@ from ansible_collections.hardshell.xen.plugins.module_utils._engine import names
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.leftovers import clean_up, new_set_was_whole
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.observe import Attachment, Network, Observed
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.plan import plan
-from ansible_collections.hardshell.xen.plugins.module_utils._engine.rollback import take_back
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.rollback import new_set_took_over, take_back
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.steps import steps
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -272,6 +272,25 @@ def test_taking_back_starts_what_ran_and_removes_what_is_new(
     for name in order:
         providers = {link.split(":")[0] for c in before.containers if c.member == name for link in c.links} & set(order)
         assert all(order.index(provider) < order.index(name) for provider in providers)
+        needs = next(change.needs for change in back.changes if (change.action, change.name) == ("start", name))
+        assert {f"start:container:{provider}" for provider in providers} <= set(needs)
+
+
+def test_there_is_only_forward_once_a_new_container_has_its_name_or_an_old_one_is_gone() -> None:
+    before = deployed({"a": {"image": "box:1"}, "b": {"image": "box:1"}}, "per-link")
+    spec = spec_of({"a": {"image": "box:2"}, "b": {"image": "box:2"}})
+    new = {name: made(spec, wanted, f"{n + 99:064x}") for n, (name, wanted) in enumerate(wanted_of(spec).items())}
+    fresh = {name: dataclasses.replace(one, transaction="now") for name, one in new.items()}
+    staged = [dataclasses.replace(one, name=f"shop_{name}.new") for name, one in fresh.items()]
+    a, b = before.containers
+
+    def took_over(*containers: t.Any) -> bool:
+        return new_set_took_over(before, dataclasses.replace(before, containers=containers), "now")
+
+    assert not took_over(a, b, *staged)
+    assert took_over(dataclasses.replace(a, name="shop_a.old"), b, *staged)
+    assert took_over(b, *staged)
+    assert took_over(a, b, dataclasses.replace(fresh["a"], member="c", name="shop_c"))
 
 
 def test_taking_back_restores_limits_and_connections() -> None:
@@ -317,6 +336,9 @@ def test_a_plan_says_why() -> None:
     assert change.action == "replace"
     assert change.before["image"] == "box:1"
     assert change.before["memory"] == 64 << 20
+    made_anew = plan(spec, empty(), wanted_of(spec))
+    assert made_anew.changes[-1].after["environment"] == {"PATH": "(hidden)", "TOKEN": "(hidden)"}
+    assert "-secret" not in f"{made_anew.summaries()}{made_anew.diff()}"
     assert "memory" in change.reason
     assert "image" in change.reason
     assert "secret" not in str(change.summary())

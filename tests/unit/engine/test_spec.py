@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.hardshell.xen.plugins.module_utils._engine import options
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.links import find_cycle, start_order
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.ports import Port, parse_ports
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.quantities import parse_duration, parse_size
@@ -17,7 +18,7 @@ from ansible_collections.hardshell.xen.plugins.module_utils._errors import Hards
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .model import spec_of
+from .model import spec_of, wanted_of
 
 BOX = {"image": "box:1"}
 
@@ -149,3 +150,14 @@ def test_truth_values_of_labels_are_written_as_yaml_writes_them() -> None:
     )
     assert asked.members["web"].asked["labels"] == {"on": "true", "n": "1", "e": ""}
     assert asked.members["web"].asked["log"]["options"] == {"compress": "false"}
+
+
+def test_a_container_gets_no_new_privileges_unless_that_is_asked_for() -> None:
+    def security(**asked: t.Any) -> list[str]:
+        wanted = wanted_of(spec_of({"web": {**BOX, **asked}}))["web"]
+        return list(options.create_body(wanted.values)["HostConfig"]["SecurityOpt"])
+
+    assert security() == ["no-new-privileges"]
+    assert security(no_new_privileges=False) == []
+    assert security(security_opt=["apparmor=x"]) == ["apparmor=x", "no-new-privileges"]
+    assert security(security_opt=["apparmor=x"], no_new_privileges=False) == ["apparmor=x"]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 import pytest
@@ -312,3 +313,12 @@ def test_a_migration_shows_in_the_diff() -> None:
 def test_a_vm_that_cannot_be_moved_is_refused(vm: Vm, wanted: str, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         steps(vm, resident_on=wanted)
+
+
+@pytest.mark.parametrize("restrictions", [{}, {"restrict_vtpm": "true"}])
+def test_a_pool_that_does_not_say_that_it_has_virtual_tpms_has_none(restrictions: dict[str, str]) -> None:
+    halted = Vm(**{**vars(with_settings(RUNNING, boot=Boot(firmware="uefi"))), "power_state": "halted"})
+    pool = dataclasses.replace(POOL, restrictions={**restrictions, "restrict_vm_groups": "false"})
+    with pytest.raises(OptionError, match="^vtpm: .*restrict_vtpm"):
+        calls(halted, pool, vtpm=True)
+    assert ("VTPM.create",) not in calls(halted, pool)
