@@ -35,7 +35,9 @@ def observe_image(session: Session, name: str) -> ObservedImage:
     # By a mark, which XAPI cannot look for: the names of older versions are not known.
     templates = records_where(session, "VM", '(field "is_a_template" = "true") and (field "is_a_snapshot" = "false")')
     ours = {ref: record for ref, record in templates.items() if _is_ours(record, name)}
-    seen = snapshot_of(session, *POOL_CLASSES, *(f"vbd/{vbd}" for record in ours.values() for vbd in record["VBDs"]))
+    seen = snapshot_of(
+        session, *POOL_CLASSES, "pbd", *(f"vbd/{vbd}" for record in ours.values() for vbd in record["VBDs"])
+    )
     pool = pool_from_records(seen)
     vbds = seen.get("vbd", {})
     refs = [vbd["VDI"] for vbd in vbds.values() if vbd["VDI"] != NULL_REF]

@@ -29,7 +29,10 @@ class Network:
 
 @dataclass(frozen=True)
 class StorageRepository:
-    """``free`` is what is physically left, in bytes. ``shared``: every host of the pool can reach it."""
+    """``free`` is what is physically left, in bytes. ``shared``: every host of the pool can reach it.
+
+    ``attached``: a host that XAPI would have make a disk there has it plugged.
+    """
 
     ref: str
     uuid: str
@@ -37,6 +40,7 @@ class StorageRepository:
     free: int
     holds_disks: bool = True
     shared: bool = True
+    attached: bool = True
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,10 @@ class Thing:
 
 @dataclass(frozen=True)
 class Host(Thing):
-    """A member of the pool. ``enabled``: VMs may be started on it."""
+    """A member of the pool. ``enabled``: VMs may be started on it. ``cpus``: its physical ones, 0 where it does not say."""
 
     enabled: bool = True
+    cpus: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,8 +90,19 @@ class Pool:
         return replace(self, networks=(*self.networks, *(Network("", "", name) for name in names if name not in there)))
 
     def storage_repository(self, option: str, wanted: str | None) -> StorageRepository:
-        """The storage repository of that name or UUID, or the pool's default for None. Raises ``OptionError``."""
+        """The storage repository of that name or UUID, or the pool's default for None, to make disks on. Raises ``OptionError``."""
         usable = [repository for repository in self.storage if repository.holds_disks]
+        found = self._storage_repository(option, wanted, usable)
+        if not found.attached:
+            by_whom = "the pool's coordinator, which makes the disks of shared storage" if found.shared else "any host"
+            others = ", ".join(repr(repository.name) for repository in usable if repository.attached) or "none"
+            expected = f"{found.name!r} is not attached to {by_whom}; plug its PBD there (xe pbd-plug), or name one that is: {others}"
+            raise OptionError(option, wanted, expected)
+        return found
+
+    def _storage_repository(
+        self, option: str, wanted: str | None, usable: t.Sequence[StorageRepository]
+    ) -> StorageRepository:
         if wanted is not None:
             return one_named(option, wanted, usable, "storage repository")
         default = next((repository for repository in usable if repository.ref == self.default_storage), None)
@@ -135,7 +151,7 @@ def near_names(wanted: str, names: t.Sequence[str]) -> str:
 
 
 def pool_from_records(records: t.Mapping[str, t.Mapping[str, Record]]) -> Pool:
-    """The pool from the records of ``bulk_reads.POOL_CLASSES``, by reference."""
+    """The pool from the records of ``bulk_reads.POOL_CLASSES``, by reference; with those of ``pbd`` it knows which storage is attached."""
     own_ref, own = next(iter(records.get("pool", {}).items()), ("", {}))
     default = own.get("default_SR", NULL_REF)
     storage = tuple(
@@ -146,6 +162,7 @@ def pool_from_records(records: t.Mapping[str, t.Mapping[str, Record]]) -> Pool:
             free=_free(record),
             holds_disks=record["content_type"] != "iso" and record["type"] not in ("iso", "udev"),
             shared=record["shared"],
+            attached=_is_attached(record, records.get("pbd"), own.get("master", NULL_REF)),
         )
         for ref, record in records.get("sr", {}).items()
     )
@@ -156,7 +173,7 @@ def pool_from_records(records: t.Mapping[str, t.Mapping[str, Record]]) -> Pool:
     hosts = {ref: record["name_label"] for ref, record in records.get("host", {}).items()}
     control_domains = frozenset(record["control_domain"] for record in records.get("host", {}).values())
     members = tuple(
-        Host(ref, record["uuid"], record["name_label"], record["enabled"])
+        Host(ref, record["uuid"], record["name_label"], record["enabled"], int(record["cpu_info"].get("cpu_count", 0)))
         for ref, record in records.get("host", {}).items()
     )
     return Pool(
@@ -173,6 +190,14 @@ def pool_from_records(records: t.Mapping[str, t.Mapping[str, Record]]) -> Pool:
         restrictions=own.get("restrictions", {}),
         auto_power_on=own.get("other_config", {}).get("auto_poweron") == "true",
     )
+
+
+def _is_attached(sr: Record, pbds: t.Mapping[str, Record] | None, coordinator: str) -> bool:
+    """Whether XAPI finds a host to make a disk there (``choose_pbds_for_sr`` in ``message_forwarding.ml``). Without PBDs nobody knows."""
+    if pbds is None:
+        return True
+    hosts = {pbds[ref]["host"] for ref in sr["PBDs"] if ref in pbds and pbds[ref]["currently_attached"]}
+    return coordinator in hosts if sr["shared"] else bool(hosts)
 
 
 def _free(sr: Record) -> int:

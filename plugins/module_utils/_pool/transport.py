@@ -108,4 +108,6 @@ class XapiTransport(xmlrpc.client.SafeTransport):
         sock = connection.sock if isinstance(connection, http.client.HTTPConnection) else None
         if sock is not None:
             with contextlib.suppress(OSError):
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not SSLSocket's own, which takes the reader's state away
+                socket.socket.shutdown(
+                    sock, socket.SHUT_RDWR
+                )  # not SSLSocket's own, which takes the reader's state away

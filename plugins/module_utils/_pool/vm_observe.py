@@ -45,7 +45,7 @@ def observe(session: Session, spec: VmSpec) -> Observed:
     record = None if ref is None else (named.get(ref) or everything[ref])
     half_made = {other: each for other, each in named.items() if is_half_made(spec, each)}
 
-    watched = [*POOL_CLASSES]
+    watched = [*POOL_CLASSES, "pbd"]
     if record is not None:
         watched += [f"vbd/{vbd}" for vbd in record["VBDs"]] + [f"vif/{vif}" for vif in record["VIFs"]]
         watched.append(f"vm_metrics/{record['metrics']}")

@@ -27,7 +27,7 @@ from .vm_availability import pool_power_on_calls
 from .vm_changes import ChangedPool, ChangedVm, NewVm, Outcome, loose_deleted, own_shown, remains_deleted, rendered
 from .vm_facts import Disk, Drive, Nic, Observed, Template, Vm
 from .vm_removal import plan_absent
-from .vm_residence import Residence, plan_residence
+from .vm_residence import Residence, plan_residence, refuse_too_many_vcpus
 from .vm_settings import settings_after, settings_calls, settings_halt_for, settings_in, settings_of_clone
 from .vm_spec import VmSpec
 
@@ -68,6 +68,7 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
     if spec.state == "restarted":
         up = (START,) if down else restart_steps(middle)
     residence = plan_residence(spec, replace(vm, cd=cd.cd), observed.pool, up, final=final, halts=bool(down))
+    refuse_too_many_vcpus(after.settings.cpu, after.settings.keys.platform, observed.pool, residence)
     down, up = noted(down, residence.up, final, noted_already=vm.returns_to is not None)
     refuse_blocked(spec.name, vm.settings.keys.blocked, down)
     refuse_blocked(spec.name, after.settings.keys.blocked, up)

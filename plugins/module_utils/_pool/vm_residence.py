@@ -8,17 +8,21 @@
 
 from __future__ import annotations
 
+import typing as t
 from dataclasses import dataclass
 
 from .._errors import OptionError
 from .._plan import Change
 from .pool_facts import Host, Pool, one_named
 from .power import UNPAUSE, PowerStep, on_host
+from .vm_cpu import Cpu
 from .vm_facts import Vm
 from .vm_spec import VmSpec
 
 OPTION = "resident_on"
 MIGRATE = "pool_migrate"
+UNRESTRICTED = "vcpu-unrestricted"
+STARTS = ("start", "start_on")
 MOTION_RESTRICTION = "restrict_xen_motion"
 
 
@@ -66,6 +70,24 @@ def plan_residence(
     raise OptionError(
         OPTION, wanted, f"the VM is paused on {vm.host!r}, and only a running one can be moved; use state: running"
     )
+
+
+def refuse_too_many_vcpus(cpu: Cpu, platform: t.Mapping[str, str], pool: Pool, residence: Residence) -> None:
+    """Raise ``OptionError`` for a start that no host can do: XAPI holds the most vCPUs against the host's physical ones
+    (``assert_enough_pcpus`` in ``xapi_vm_helpers.ml``)."""
+    if not any(step.message in STARTS for step in residence.up):
+        return
+    if platform.get(UNRESTRICTED, "").lower() in ("true", "1"):
+        return
+    hosts = [residence.host] if residence.host else [host for host in pool.members if host.enabled]
+    most = max((host.cpus for host in hosts), default=0)
+    if 0 < most < cpu.maximum:
+        where = f"the host {residence.host.name!r}" if residence.host else "the host with the most"
+        raise OptionError(
+            "vcpus" if cpu.maximum == cpu.at_startup else "vcpus_max",
+            cpu.maximum,
+            f"{where} has {most} physical CPUs, and XAPI starts no VM with more; give that or less, or set platform: {{{UNRESTRICTED}: true}}",
+        )
 
 
 def _refuse_local_disks(wanted: str, vm: Vm, pool: Pool) -> None:

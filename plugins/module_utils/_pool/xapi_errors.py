@@ -11,6 +11,7 @@ The codes and their parameters are those of XAPI's data model. A code that the t
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from .._errors import HardshellError
@@ -22,7 +23,6 @@ _SENTENCES: dict[str, str] = {
     "HOST_IS_SLAVE": "this member is not the pool's coordinator, which is {0}; add it to xapi_host",
     "HOST_IN_EMERGENCY_MODE": "the host has lost its coordinator and is in emergency mode; wait for the pool to recover",
     "HOST_STILL_BOOTING": "the host is still booting; try again in a minute",
-    "RBAC_PERMISSION_DENIED": "the account's role does not allow {0}; a pool-operator may do all that this collection needs",
     "HANDLE_INVALID": "the {0} is not there any more; somebody removed it meanwhile, run again",
     "UUID_INVALID": "there is no {0} with the UUID {1}",
     "VM_BAD_POWER_STATE": "the VM is {2} where it must be {1}; somebody changed its power state meanwhile, run again",
@@ -126,9 +126,18 @@ class TlsError(HardshellError):
 
 def meaning(code: str, parameters: t.Sequence[str]) -> str:
     """One sentence for an error code and its parameters."""
+    if code == "RBAC_PERMISSION_DENIED":
+        return _denied(*[*parameters, "", ""][:2])
     sentence = _SENTENCES.get(code)
     shown = ", ".join(text for text in parameters if text and not text.startswith("OpaqueRef:"))
     if sentence is None:
         return f"the pool answered {code}" + (f": {shown}" if shown else "")
     padded = [*parameters, *["?"] * 5]
     return sentence.format(*padded, all=shown or "it does not say why")
+
+
+def _denied(permission: str, told: str) -> str:
+    """The call, in lower case, that the account's role lacks; XAPI lists the roles that have it in a sentence of its own (``rbac.ml``)."""
+    roles = re.search(r"Roles with this permission: ([^)]*)", told)
+    enough = f"one of these does: {roles[1]}" if roles else "docs/REAL-POOL.md says which is needed for what"
+    return f"the account's role does not allow {permission}; {enough}. Have a role added to the account, or use another xapi_username"

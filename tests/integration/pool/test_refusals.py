@@ -95,6 +95,29 @@ def test_disks_that_fit_one_by_one_but_not_together(pool: Pool) -> None:
     assert "sr" in pool.refused("vm", **NEW, disks=[{"name": str(number), "size": "120GiB"} for number in range(2)])
 
 
+def test_more_vcpus_than_a_host_has(pool: Pool) -> None:
+    """XAPI refuses the start alone, and not where the VM's platform says so."""
+    shop = {"name": "shop", "tenant": "acme", "template": "Debian Bookworm 12", "vcpus": 17}
+    message = pool.refused("vm", **shop, state="running")
+    assert message.startswith("vcpus: 17 cannot be used; the host with the most has 16 physical CPUs")
+    assert "'xapi-lab' has 16" in pool.refused("vm", **shop, state="running", resident_on="xapi-lab")
+    assert pool.ok("vm", **shop, state="halted")["changed"]
+    pool.refused("vm", **shop, state="running")
+    assert pool.ok("vm", **shop, state="running", platform={"vcpu-unrestricted": True})["changed"]
+
+
+def test_a_storage_repository_that_no_host_has_attached(pool: Pool, disk_image: Path) -> None:
+    name, vdi = "Local storage", {"name": "data", "size": "1GiB"}
+    (sr,) = [record for record in pool.lab.records("SR").values() if record["name_label"] == name]
+    for pbd in sr["PBDs"]:
+        pool.call("PBD.unplug", pbd)
+    expected = f"{name!r} is not attached to any host; plug its PBD there (xe pbd-plug), or name one that is: none"
+    shop = {"name": "shop", "tenant": "acme", "template": "Debian Bookworm 12"}
+    assert expected in pool.refused("vm", **shop, disks=[{**vdi, "sr": name}])
+    assert expected in pool.refused("image", name="golden", path=str(disk_image), sr=name)
+    assert pool.ok("vm", **shop)["changed"], "without disks it is no matter"
+
+
 def test_memory_in_gigs(pool: Pool) -> None:
     message = pool.refused("vm", **NEW, memory="2 Gigs")
     assert message.startswith("memory: '2 Gigs'")
