@@ -93,7 +93,10 @@ class Applier:
         body = {"Name": step.name, "Driver": "bridge", "CheckDuplicate": True, "Labels": self._labels()}
         body.update(step.payload or {})
         with _already(409):
-            self.engine.post("/networks/create", body)
+            try:
+                self.engine.post("/networks/create", body)
+            except EngineError as error:
+                raise EngineError(error.status, network_problem(error.message)) from error
 
     def _remove_network(self, step: Change) -> None:
         self.engine.delete(f"/networks/{step.name}")
@@ -310,6 +313,16 @@ def start_problem(member: str, message: str) -> str:
     elif "executable file not found" in message or "no such file or directory" in message:
         hint = "; check command and entrypoint against what the image holds"
     return f"{member} cannot be started: {message}{hint}"
+
+
+def network_problem(message: str) -> str:
+    """The engine's refusal to make a network, and what to do when no addresses are left. Words: moby, ipamutils of 20.10 and ipamapi of 29."""
+    if "address pool" not in message:
+        return message
+    return (
+        f"{message}; its default-address-pools in daemon.json are used up, some thirty networks unless they are told: "
+        "enlarge them (container_host_daemon of the role container_host), or use network: flat, which takes one network"
+    )
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ from .refuse import (
     refuse_unknown,
 )
 from .report import predict, report_container, report_set
-from .rollback import bring_back
+from .rollback import bring_back, insist
 from .spec import SetSpec
 from .steps import steps
 from .wanted import Wanted, settle
@@ -150,11 +150,16 @@ def _recover(
     """Return only when the new set is whole after all; else the old set is back and the task fails."""
     cause = error.cause if isinstance(error, ApplyError) else error
     context.progress(f"failed: {cause}; taking it back")
-    try:
+
+    def back_or_forward() -> bool:
         back = bring_back(engine, spec, before, applier.transaction, context.progress)
         if not back:
             now = observe_set(engine, spec, volumes=True)
             applier.carry_out(steps(plan(spec, now, wanted)), context.progress)
+        return back
+
+    try:
+        back = insist(engine, back_or_forward)
     except HardshellError as second:
         raise HardshellError(
             f"{error.message}. Neither the old nor the new set could be completed: {second.message}. "

@@ -15,7 +15,7 @@ import typing as t
 
 from .._errors import HardshellError
 from . import names
-from .api import ConnectionLost, Engine
+from .api import ConnectionLost, Engine, EngineError
 from .observe import Container, inspect_container
 
 STEADY_SECONDS = 2.0
@@ -153,9 +153,14 @@ def wait_steady(engine: Engine, watch: Watch, identity: str, member: str, deadli
 def member_error(engine: Engine, identity: str, member: str, container: Container | None, what: str) -> MemberError:
     """The failure with its evidence: exit code, the last health check's output, the last lines of the log."""
     log: list[str] = []
-    health_output = ""
-    with contextlib.suppress(HardshellError):
+    health_output = unread = ""
+    try:
         log = engine.logs(identity, LOG_LINES)
+    except EngineError as error:
+        # Such as "configured logging driver does not support reading".
+        unread = error.message
+    except HardshellError:
+        pass
     with contextlib.suppress(HardshellError):
         checks = (engine.get(f"/containers/{identity}/json")["State"].get("Health") or {}).get("Log") or []
         health_output = str(checks[-1].get("Output", "")).strip()[:2000] if checks else ""
@@ -164,6 +169,8 @@ def member_error(engine: Engine, identity: str, member: str, container: Containe
         text += f". Its health check said: {health_output}"
     if log:
         text += ". Its last log lines:\n" + "\n".join(f"  {line}" for line in log[-LOG_LINES:])
+    if unread:
+        text += f". The engine does not give its log: {unread}"
     facts: dict[str, t.Any] = {"name": member, "problem": what, "health_output": health_output, "log": log}
     if container is not None:
         facts.update(

@@ -30,6 +30,8 @@ _DEVICE_RULE = re.compile(r"[abc] (\d+|\*):(\d+|\*) [rwm]{1,3}")
 # The names that an engine has for the one that comes with it.
 PLAIN_RUNTIMES = ("", "runc", "io.containerd.runc.v2")
 _SIGNAL = re.compile(r"SIG[A-Z][A-Z0-9+-]*")
+# MAX_ARG_STRLEN of Linux: 32 pages, with the zero at the end.
+MOST_VARIABLE_BYTES = 131072
 _HEALTH_KEYS = ("test", "interval", "timeout", "retries", "start_period", "start_interval")
 
 
@@ -130,6 +132,9 @@ def environment(option: str, value: t.Any) -> dict[str, str]:
                 f"{option}.{key}", type(item).__name__, "write a string or a number; quote true, false, yes and no"
             )
         variables[key] = str(item)
+        if len(f"{key}={item}".encode()) >= MOST_VARIABLE_BYTES:
+            expected = "the kernel starts no program with a variable of 128 KiB or more; give it as one of files"
+            raise OptionError(f"{option}.{key}", f"{len(str(item))} characters", expected)
     return variables
 
 

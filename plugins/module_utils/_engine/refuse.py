@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from .._errors import HardshellError
@@ -87,6 +88,8 @@ def _refuse_taken_subnet(spec: SetSpec, network: str, declared: DeclaredNetwork,
 
 
 # What an engine knows since a version of its API, and the release that has it. Source: Docker Engine API version history.
+# A kernel parameter of one interface. API 1.46 moves those of eth0 to the endpoint, and later ones refuse them: moby, handleSysctlBC.
+_OF_ONE_INTERFACE = re.compile(r"net\.[^.]+\.[^.]+\.eth[^.]*\..+")
 _KNOWN_SINCE = {"annotations": ((1, 43), "24"), "volumes": ((1, 45), "26")}
 
 
@@ -95,8 +98,14 @@ def _asks_for(option: str, value: t.Any) -> bool:
 
 
 def refuse_unknown(spec: SetSpec, api: tuple[int, int]) -> None:
-    """Refuse an option that the engine does not know, and would pass over."""
+    """Refuse an option that the engine does not know, and would pass over, or knows no longer."""
     for member in spec.members.values():
+        for key in member.asked.get("sysctls", {}) if api >= (1, 46) else ():
+            if _OF_ONE_INTERFACE.fullmatch(key):
+                raise HardshellError(
+                    f"containers.{member.name}.sysctls.{key}: since API 1.46 (Docker Engine 27) the engine does not take it with a container for one "
+                    "interface; write it for all or default in place of the interface"
+                )
         for option, (since, release) in _KNOWN_SINCE.items():
             if api < since and _asks_for(option, member.asked.get(option, ())):
                 told = "volumes: subpath" if option == "volumes" else option

@@ -14,7 +14,8 @@ from __future__ import annotations
 import time
 import typing as t
 
-from .._plan import Change, Plan, carry_out
+from .._errors import HardshellError
+from .._plan import ApplyError, Change, Plan, carry_out
 from . import names, options
 from .adopt import observe_set
 from .api import ConnectionLost, Engine
@@ -37,7 +38,6 @@ def bring_back(
 
     Raises HardshellError when it could not be done; the next run then does it.
     """
-    _reach(engine)
     now = observe_set(engine, spec, volumes=True)
     if new_set_took_over(before, now, transaction):
         return False
@@ -62,6 +62,25 @@ def new_set_took_over(before: Observed, now: Observed, transaction: str) -> bool
         or new_set_was_whole(now.containers)
         or any(container.id not in left for container in before.current().values())
     )
+
+
+def insist(engine: Engine, attempt: t.Callable[[], bool]) -> bool:
+    """What ``attempt`` returns, made anew when the way to the engine is lost meanwhile. Raises ConnectionLost when the engine stays away.
+
+    An engine that is being restarted answers who is connected already for a while, and nobody else.
+    """
+    end = time.monotonic() + RECONNECT_SECONDS
+    pause = 0.1
+    while True:
+        _reach(engine)
+        try:
+            return attempt()
+        except HardshellError as error:
+            cause = error.cause if isinstance(error, ApplyError) else error
+            if not isinstance(cause, ConnectionLost) or time.monotonic() + pause > end:
+                raise
+        time.sleep(pause)
+        pause = min(pause * 2, 5.0)
 
 
 def _reach(engine: Engine) -> None:

@@ -89,3 +89,13 @@ def test_what_the_engine_does_not_know_is_refused_by_name() -> None:
         refuse_unknown(spec, (1, 41))
     refuse_unknown(spec, (1, 43))
     refuse_unknown(spec_of({"web": {"image": "box:1", "annotations": {}}}), (1, 41))
+
+
+def test_a_kernel_parameter_of_one_interface_is_refused_where_the_engine_moves_or_refuses_it() -> None:
+    spec = spec_of({"web": {"image": "box:1", "sysctls": {"net.ipv4.conf.eth0.log_martians": 1}}})
+    refuse_unknown(spec, (1, 45))
+    with pytest.raises(
+        HardshellError, match=r"^containers\.web\.sysctls\.net\.ipv4\.conf\.eth0\.log_martians: .*all or default"
+    ):
+        refuse_unknown(spec, (1, 46))
+    refuse_unknown(spec_of({"web": {"image": "box:1", "sysctls": {"net.ipv4.conf.all.log_martians": 1}}}), (1, 55))

@@ -10,6 +10,7 @@ import time
 import typing as t
 
 import pytest
+from ansible_collections.hardshell.xen.plugins.module_utils._engine.api import EngineError
 from ansible_collections.hardshell.xen.plugins.module_utils._engine.health import MemberError, wait_ready
 
 from .model import engine_report, spec_of, wanted_of
@@ -51,3 +52,15 @@ def test_the_exit_code_is_that_of_its_last_end(states: list[dict[str, t.Any]]) -
     ) as failure:
         wait_ready(t.cast("t.Any", Looks(states)), t.cast("t.Any", Events()), "1", "web", time.monotonic() + 60)
     assert failure.value.details["member"]["exit_code"] == 3
+
+
+class WithoutLog(Looks):
+    """An engine whose logging driver keeps nothing."""
+
+    def logs(self, _identity: str, _lines: int) -> list[str]:
+        raise EngineError(501, "configured logging driver does not support reading")
+
+
+def test_a_log_that_cannot_be_read_is_told() -> None:
+    with pytest.raises(MemberError, match="The engine does not give its log: configured logging driver does not"):
+        wait_ready(t.cast("t.Any", WithoutLog([ENDED])), t.cast("t.Any", Events()), "1", "web", time.monotonic() + 60)

@@ -47,6 +47,7 @@ BOX = {"image": "box:1"}
             "'a' publishes",
         ),
         ({"web": {**BOX, "environment": {"DEBUG": True}}}, "containers.web.environment.DEBUG", "quote true"),
+        ({"web": {**BOX, "environment": {"V": "x" * 131070}}}, "containers.web.environment.V", "one of files"),
         ({"web": {**BOX, "volumes": ["/var/run/docker.sock:/s"]}}, "containers.web.volumes[0]", "owns the VM"),
         *(
             (
