@@ -101,14 +101,24 @@ def plan_nics(spec: VmSpec, vm: Vm, pool: Pool) -> NicPlan:
 
 
 def _refuse_locking(asked: t.Sequence[tuple[NicSpec, Network]], nics: t.Sequence[Nic]) -> None:
-    """Refuse what XAPI would, once the VM was made: to lock an interface needs a licence (assert_locking_licensed in xapi_vif_helpers.ml)."""
+    """Refuse what XAPI would, once the VM was made: to lock an interface needs a licence (assert_locking_licensed in xapi_vif_helpers.ml).
+
+    One that is locked already may be changed otherwise, unless another has to be made in its place.
+    """
     for index, (wanted, network) in enumerate(asked):
         current = _current(wanted, network, nics)
-        if wanted.locking_mode == "locked" and (current is None or _made(wanted, network, current) != current):
+        if wanted.locking_mode == "locked" and (
+            current is None or _locking(_made(wanted, network, current)) != _locking(current)
+        ):
             expected = (
                 f"the pool's licence does not allow it ({LOCKING_RESTRICTION}); leave it out, or ask for disabled"
             )
             raise OptionError(f"networks[{index}].locking_mode", "locked", expected)
+
+
+def _locking(nic: Nic) -> tuple[t.Any, ...]:
+    """What locks an interface, and what it cannot have without being made anew."""
+    return nic.locking_mode, nic.ipv4_allowed, nic.ipv6_allowed, nic.mac, nic.mtu
 
 
 def _current(wanted: NicSpec, network: Network, nics: t.Sequence[Nic]) -> Nic | None:
