@@ -153,7 +153,8 @@ def _own(spec: VmSpec, observed: Observed, system: SystemPlan) -> tuple[Vm | Non
     after = _own_after(spec, base, observed.pool)
     if vm.making:
         nics = vm.nics if spec.networks is None else ()
-        disks = tuple(disk for disk in vm.disks if not disk.is_drive_for_another(vm.uuid))
+        # Those that came with the clone are marked when it is finished.
+        disks = tuple(replace(disk, marked=True) for disk in vm.disks if not disk.is_drive_for_another(vm.uuid))
         drive = Drive() if vm.drive.disk and vm.drive.disk.is_drive_for_another(vm.uuid) else vm.drive
         after = replace(after, making=False, is_template=False, nics=nics, disks=disks, drive=drive)
     return vm, after

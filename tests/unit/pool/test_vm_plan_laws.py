@@ -286,6 +286,18 @@ def test_after_a_plan_is_carried_out_there_is_nothing_left_to_do(spec: VmSpec, o
     assert again.vm == outcome.vm
 
 
+def test_finishing_a_vm_marks_its_disks() -> None:
+    data = Disk("data", GIB, "local", device=1, vdi="data", vbd="data", ours=True, of_vm="uuid", marked=False)
+    root = dataclasses.replace(data, name="root", device=0, vdi="root", vbd="root", bootable=True)
+    unfinished = Vm(
+        "shop", OWNER, "halted", tags=("tenant:acme",), disks=(root, data), uuid="uuid", ref="vm", making=True
+    )
+    outcome = plan_vm(VmSpec("shop", OWNER), Observed(POOL, unfinished))
+    assert outcome.vm is not None
+    assert [disk.marked for disk in outcome.vm.disks] == [True, True]
+    assert plan_vm(VmSpec("shop", OWNER), Observed(POOL, outcome.vm)).plan.changes == ()
+
+
 @given(specs, observations)
 def test_there_is_a_diff_exactly_when_there_is_a_change(spec: VmSpec, observed: Observed) -> None:
     try:
