@@ -21,7 +21,7 @@ description:
   - Needs a file whose name ends in C(xapi.yml), C(xapi.yaml), C(xen.yml) or C(xen.yaml). Its connection options and filters may be templates.
   - A pool that cannot be read is a warning, and the others are still there; with O(strict=true), and where no pool can be read, it is an error.
   - Of several VMs that would have the same name, one that carries our mark keeps it, and the others get the first digits of their UUID added.
-    A name does not depend on the order in which the pools answer.
+    A name does not depend on the order in which the pools answer. A VM that is called V(all), V(ungrouped) or V(localhost) gets digits added too.
 extends_documentation_fragment:
   - ansible.builtin.constructed
   - ansible.builtin.inventory_cache
@@ -211,6 +211,24 @@ from ..plugin_utils._inventory_pools import PoolSource, pool_sources, read_pools
 ENDINGS = ("xapi.yml", "xapi.yaml", "xen.yml", "xen.yaml")
 
 
+class HostsFirst:
+    """An inventory in which a child that is added to a group is the host of that name, where there is one. Ansible's own takes it for a
+    group first, so that a VM called like a group, say by ``keyed_groups``, would put that group into itself.
+    """
+
+    def __init__(self, inventory: t.Any) -> None:
+        self._inventory = inventory
+
+    def __getattr__(self, name: str) -> t.Any:
+        return getattr(self._inventory, name)
+
+    def add_child(self, group: str, child: str) -> None:
+        if child in self._inventory.hosts:
+            self._inventory.add_host(child, group)
+        else:
+            self._inventory.add_child(group, child)
+
+
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     NAME = "hardshell.xen.xapi"
     inventory: t.Any
@@ -219,7 +237,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return bool(super().verify_file(path)) and str(path).endswith(ENDINGS)
 
     def parse(self, inventory: t.Any, loader: t.Any, path: str, cache: bool = True) -> None:
-        super().parse(inventory, loader, path, cache)
+        super().parse(HostsFirst(inventory), loader, path, cache)
         self._read_config_data(path)
         try:
             sources = pool_sources(
@@ -240,8 +258,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             for host in container_hosts(found.hosts):
                 self._add(host)
         for outer, inner in found.nested:
-            self.inventory.add_group(outer)
-            self.inventory.add_child(outer, inner)
+            inventory.add_group(outer)
+            inventory.add_child(outer, inner)
 
     def _plain(self, option: str) -> t.Any:
         """An option with its templates rendered, as data without Ansible's tags."""
@@ -280,7 +298,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self.inventory.set_variable(host.name, name, value)
         for group in host.groups:
             self.inventory.add_group(group)
-            self.inventory.add_child(group, host.name)
+            self.inventory.add_host(host.name, group)
 
     def _construct(self, host: Host) -> None:
         strict = self.get_option("strict")

@@ -103,7 +103,7 @@ def hosts_of(
 
 
 def _claim(pool: str, facts: Facts, named_by: t.Sequence[str]) -> Claim:
-    source = next((each for each in named_by if facts[each]), "uuid")  # a VM may have an empty name
+    source = next((each for each in named_by if (facts[each] or "").strip()), "uuid")  # a VM may have an empty name
     return Claim(facts[source], source == "inventory_host", facts["uuid"], pool)
 
 

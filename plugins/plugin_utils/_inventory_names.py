@@ -37,15 +37,17 @@ class Claim:
 
 
 LAST_LEVEL = 3
+RESERVED = frozenset({"all", "ungrouped", "localhost", "127.0.0.1", "::1"})
+"""What means something else to Ansible: groups that are always there, and the controller."""
 
 
 def host_names(claims: t.Sequence[Claim]) -> list[str]:
     """One name for each claim, in their order, no two alike as long as no VM is claimed twice.
 
     Of those that would like the same name, the only marked one keeps it; the others get their UUID added. So a copy does not
-    rename the original, and the names are the same in each run.
+    rename the original, and the names are the same in each run. Nobody is called what Ansible calls something else.
     """
-    levels = [0] * len(claims)
+    levels = [int(claim.name in RESERVED) for claim in claims]
     while True:
         named: dict[str, list[int]] = collections.defaultdict(list)
         for index, claim in enumerate(claims):

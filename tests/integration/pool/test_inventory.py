@@ -239,3 +239,17 @@ def test_a_wrong_source_says_what_is_wrong_and_asks_no_pool(
     assert members(source.run()) == {}
     assert said in source.said
     assert controller_pool.calls() == {}
+
+
+def test_vms_that_are_called_like_groups(controller_pool: Pool, tmp_path: Path) -> None:
+    """As "web" with a group for each tag, "all", and one that is called after a group of the plugin's own."""
+    pool = controller_pool
+    for name in ("web", "all", "localhost", "state_halted"):
+        make(pool, name, tags=["web"])
+    groups = [{"key": "xapi_vm.tags", "prefix": "", "separator": "", "parent_group": "tags"}]
+    listed = Source(tmp_path, **pool.connection(), keyed_groups=groups, group_by=["state"]).run()
+    names = sorted(listed["_meta"]["hostvars"])
+    assert [name.split("_", 1)[0] for name in names] == ["all", "localhost", "state", "web"]
+    assert listed["_meta"]["hostvars"]["web"]["xapi_vm"]["name"] == "web"
+    assert members(listed)["state_halted"] == names
+    assert members(listed)["web"] == names

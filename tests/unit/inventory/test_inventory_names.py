@@ -53,6 +53,11 @@ def test_a_copy_does_not_rename_the_original() -> None:
     assert host_names([copy, original]) == ["web_00000002", "web"]
 
 
+def test_no_vm_is_called_what_ansible_calls_something_else() -> None:
+    claimed = [Claim(name, True, UUIDS[1], "a") for name in ("localhost", "all", "web")]
+    assert host_names(claimed) == ["localhost_00000001", "all_00000001", "web"]
+
+
 def test_equals_both_give_way() -> None:
     assert host_names([Claim("web", False, UUIDS[1], "a"), Claim("web", False, UUIDS[2], "b")]) == [
         "web_00000001",
