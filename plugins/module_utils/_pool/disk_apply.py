@@ -22,7 +22,7 @@ from .disks import ChangedDisk, NewDisk, RemovedDisk
 from .iso_plan import ChangedCd
 from .session import NULL_REF, Session
 from .tasks import Show, run_task
-from .vdis import attach_vdi, create_vdi, destroy_vdi, gone_already, position_of
+from .vdis import attach_vdi, create_vdi, destroy_vdi, gone_already, marks_of_its_own, position_of
 from .vm_facts import Disk, Origin, Vm
 from .vm_observe import vdi_name
 
@@ -81,7 +81,7 @@ class DiskPerformer:
             position=position,
             bootable=True,
             asked=asked,
-            other_config=self._marks_on(vdi),
+            other_config=marks_of_its_own(self._session, vdi),
             qos=_qos(disk),
         )
         self._cloned[marks.ROOT_DISK] = vdi
@@ -97,12 +97,14 @@ class DiskPerformer:
         checksum: str | None = None,
     ) -> None:
         """Put our marks on a VDI in the place of any that it has. What it is a clone of stays known, unless ``origin`` says it."""
-        present = self._call("VDI.get_other_config", vdi)
+        record = self._call("VDI.get_record", vdi)
+        present = record["other_config"]
         known = {key: present[key] for key in (marks.ORIGIN, marks.ORIGIN_NAME) if key in present}
         own = {
             **marks.without_marks(present),
             **(origin.marks() if origin else known),
             **self.marks(target, name),
+            marks.VDI: record["uuid"],
             **({marks.KEEP: "true"} if keep else {}),
             **({marks.CONFIG_DRIVE: checksum} if checksum else {}),
         }
@@ -118,11 +120,8 @@ class DiskPerformer:
     def _remember(self, vbd: str, vdi: str) -> None:
         """Have the VBD carry the marks of its VDI."""
         present = self._call("VBD.get_other_config", vbd)
-        own = {**marks.without_marks(present), **self._marks_on(vdi)}
+        own = {**marks.without_marks(present), **marks_of_its_own(self._session, vdi)}
         self._call("VBD.set_other_config", vbd, own, asked="mark the connection of a disk")
-
-    def _marks_on(self, vdi: str) -> dict[str, str]:
-        return marks.marks_in(self._call("VDI.get_other_config", vdi))
 
     def marks(self, target: Target, name: str) -> dict[str, str]:
         return {**self._owner.marks(), marks.VM: target.uuid, marks.DISK: name}
@@ -169,7 +168,7 @@ class DiskPerformer:
             position=position,
             bootable=False,
             asked=f"attach the disk {disk.name!r}",
-            other_config=self._marks_on(vdi) if disk.ours else {marks.DISK: str(disk.name)},
+            other_config=marks_of_its_own(self._session, vdi) if disk.ours else {marks.DISK: str(disk.name)},
             qos=_qos(disk),
         )
         if target.running:

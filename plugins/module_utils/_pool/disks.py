@@ -113,7 +113,11 @@ class _Planner:
             self.remove(current, keep=current.keep if wanted.keep is None else wanted.keep)
             return
         for left in self._loose:
-            if left.name == wanted.name and (wanted.keep is False or (left.of_vm == self._vm.uuid and not left.keep)):
+            if (
+                left.name == wanted.name
+                and not left.copied
+                and (wanted.keep is False or (left.of_vm == self._vm.uuid and not left.keep))
+            ):
                 reason = "it was kept until now" if left.keep else "an interrupted run left it unattached"
                 before = {**_shown(left), "uuid": left.uuid}
                 self._change(f"loose:{left.uuid}", "delete", wanted.name, before, None, left, reason)
@@ -161,8 +165,11 @@ class _Planner:
             self._refuse_held(f"{option}.vdi", wanted.vdi, found)
             return self._reused(wanted, found.disk, position)
         named = [disk for disk in self._loose if disk.name == wanted.name]
-        own = [disk for disk in named if disk.of_vm == self._vm.uuid and self._vm.uuid and not disk.keep]
-        kept = [disk for disk in named if disk.keep]
+        own = [disk for disk in named if disk.of_vm == self._vm.uuid and self._vm.uuid and disk.ours and not disk.keep]
+        # A kept disk may have been moved, which of an unattached one is copying it and destroying the original.
+        kept = [disk for disk in named if disk.keep and disk.ours] or [
+            replace(disk, ours=True, copied=False) for disk in named if disk.keep
+        ]
         for disk in own:
             if wanted.size is None or abs(disk.size - wanted.size) < SIZE_TOLERANCE:
                 return self._reused(wanted, disk, position)

@@ -19,7 +19,7 @@ from .image_plan import ChangedImage, Image, ImageSpec, NewImage, RemovedImage, 
 from .session import NULL_REF, Session
 from .tasks import Show, TaskTimeout, run_task
 from .upload import upload
-from .vdis import attach_vdi, create_vdi, destroy_vdi, gone_already
+from .vdis import attach_vdi, create_vdi, destroy_vdi, gone_already, marks_of_its_own
 from .vm_facts import Disk
 
 
@@ -92,6 +92,7 @@ class ImagePerformer:
                 raise
         record = template_record(uploading_name(name), self._spec.settings, versioned)
         template: str = self._session.call("VM.create", record, asked=f"create the template {name!r}")
+        marks_of_its_own(self._session, vdi)
         attach_vdi(self._session, template, vdi, position=0, bootable=True, asked=f"attach the disk of {name!r}")
         return template
 

@@ -54,9 +54,13 @@ def observe_image(session: Session, name: str) -> ObservedImage:
         loose_disks=tuple(
             _disk(ref, vdi, pool, shared=False)
             for ref, vdi in vdis.items()
-            if ref not in refs and ref not in held and not vdi["is_a_snapshot"]
+            if ref not in refs and ref not in held and not vdi["is_a_snapshot"] and not _is_copy(vdi)
         ),
     )
+
+
+def _is_copy(vdi: Record) -> bool:
+    return marks.is_copy(vdi["other_config"], vdi["uuid"])
 
 
 def _is_ours(record: Record, name: str) -> bool:

@@ -9,7 +9,8 @@
 A clone, a snapshot and an import carry copies of them, which is why a VM's marks count only with its own uuid in ``hardshell:vm``.
 
 A disk's are on its VDI, by which it is found wherever it is, and the same on its VBD: a storage migration makes another VDI, to which XAPI takes
-the name and the description and nothing else (storage_smapiv1.ml: VDI.create), and leaves the VBD.
+the name and the description and nothing else (storage_smapiv1.ml: VDI.create), and leaves the VBD. What XAPI copies and clones has the marks too
+(xapi_vdi.ml), which is why a VDI's count only with its own uuid in ``hardshell:vdi``, or without one until it is attached.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ VM = "hardshell:vm"
 MAKING = "hardshell:making"
 POWER_CYCLE = "hardshell:power-cycle"
 DISK = "hardshell:disk"
+VDI = "hardshell:vdi"
 ORIGIN = "hardshell:origin"
 ORIGIN_NAME = "hardshell:origin-name"
 NIC = "hardshell:nic"
@@ -84,6 +86,11 @@ def remembered(vdi: OtherConfig, vbd: OtherConfig, vm_uuid: str | None) -> dict[
     """
     lost = TENANT not in vdi and VM in vbd and vm_uuid in (None, vbd[VM])
     return {**vdi, **(marks_in(vbd) if lost else {})}
+
+
+def is_copy(vdi: OtherConfig, uuid: str) -> bool:
+    """Whether a VDI carries the marks of another one, of which somebody has made it."""
+    return vdi.get(VDI, uuid) != uuid
 
 
 def tags_of(tenant: str, wanted: t.Iterable[str], present: t.Iterable[str]) -> tuple[str, ...]:

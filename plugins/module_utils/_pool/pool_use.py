@@ -124,8 +124,17 @@ def _loose(vdis: Records, pool: Pool) -> t.Iterator[tuple[marks.Owner, Disk]]:
         if marked and not vdi["is_a_snapshot"] and not [vbd for vbd in vdi["VBDs"] if vbd != NULL_REF]:
             owner = marks.Owner(other_config[marks.TENANT], other_config.get(marks.HOST, ""))
             size = int(vdi["virtual_size"])
-            keep = marks.KEEP in other_config
+            keep, copied = marks.KEEP in other_config, marks.is_copy(other_config, vdi["uuid"])
             yield (
                 owner,
-                Disk(name, size, names.get(vdi["SR"], str(vdi["SR"])), uuid=vdi["uuid"], vdi=ref, ours=True, keep=keep),
+                Disk(
+                    name,
+                    size,
+                    names.get(vdi["SR"], str(vdi["SR"])),
+                    uuid=vdi["uuid"],
+                    vdi=ref,
+                    ours=not copied,
+                    keep=keep,
+                    copied=copied,
+                ),
             )

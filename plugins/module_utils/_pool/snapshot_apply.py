@@ -21,7 +21,7 @@ from .power import PowerStep
 from .session import NULL_REF, Record, Session
 from .snapshot_plan import NewSnapshot, ObservedSnapshots, RemovedSnapshot, Revert, SnapshotSpec
 from .tasks import Show, run_task
-from .vdis import destroy_vdi, gone_already
+from .vdis import destroy_vdi, gone_already, marks_of_its_own
 
 _OWNERSHIP = (marks.TENANT, marks.HOST, marks.VM)
 _DISK_OWNERSHIP = (*_OWNERSHIP, marks.DISK, marks.KEEP)
@@ -81,23 +81,27 @@ class SnapshotPerformer:
     def _revert(self, revert: Revert) -> None:
         """XAPI brings the VM's ``other_config`` and new disks back as they were then; whose they are is a matter of now."""
         before: Record = self._call("VM.get_record", self._vm)
-        disks = {vbd["userdevice"]: vdi for vbd, _ref, vdi in self._disks()}
+        disks = {vbd["userdevice"]: vdi for _vbd_ref, vbd, _ref, vdi in self._disks()}
         self._run("VM.revert", revert.snapshot.ref, asked=f"revert to {revert.snapshot.name!r}")
         record: Record = self._call("VM.get_record", self._vm)
         self._mark("VM", str(self._vm), before["other_config"], record["other_config"], _OWNERSHIP)
-        for vbd, ref, vdi in self._disks():
-            was = disks.get(vbd["userdevice"])
-            if was is not None and marks.TENANT not in vdi["other_config"]:
+        for vbd_ref, vbd, ref, vdi in self._disks():
+            was = disks.get(vbd["userdevice"], vdi)
+            marked = vdi if marks.TENANT in vdi["other_config"] else was
+            if marks.TENANT not in marked["other_config"]:
+                continue
+            if marked is was:
                 self._mark("VDI", ref, was["other_config"], vdi["other_config"], _DISK_OWNERSHIP)
+            own = {**marks.without_marks(vbd["other_config"]), **marks_of_its_own(self._session, ref)}
+            self._call("VBD.set_other_config", vbd_ref, own, asked="put the marks right")
 
-    def _disks(self) -> list[tuple[Record, str, Record]]:
-        """The VM's disks: each VBD with its VDI's reference and record."""
-        vbds = records_where(self._session, "VBD", field_is("VM", str(self._vm))).values()
-        held = [vbd for vbd in vbds if vbd["type"] == "Disk" and not vbd["empty"]]
-        vdis: Records = (
-            records_where(self._session, "VDI", field_is("_ref", *(vbd["VDI"] for vbd in held))) if held else {}
-        )
-        return [(vbd, vbd["VDI"], vdis[vbd["VDI"]]) for vbd in held if vbd["VDI"] in vdis]
+    def _disks(self) -> list[tuple[str, Record, str, Record]]:
+        """The VM's disks: the reference and the record of each VBD, and of its VDI."""
+        vbds = records_where(self._session, "VBD", field_is("VM", str(self._vm)))
+        held = {ref: vbd for ref, vbd in vbds.items() if vbd["type"] == "Disk" and not vbd["empty"]}
+        refs = [vbd["VDI"] for vbd in held.values()]
+        vdis: Records = records_where(self._session, "VDI", field_is("_ref", *refs)) if refs else {}
+        return [(ref, vbd, vbd["VDI"], vdis[vbd["VDI"]]) for ref, vbd in held.items() if vbd["VDI"] in vdis]
 
     def _mark(
         self, class_name: str, ref: str, wanted: t.Mapping[str, str], there: t.Mapping[str, str], keys: t.Iterable[str]

@@ -74,7 +74,7 @@ def plan_system(spec: VmSpec, observed: Observed) -> SystemPlan:
         return SystemPlan(vm)
     root = vm.disk(marks.ROOT_DISK)
     loose = [disk for disk in observed.loose_disks if disk.name == marks.ROOT_DISK and not disk.keep]
-    loose = [disk for disk in loose if disk.of_vm == vm.uuid]
+    loose = [disk for disk in loose if disk.of_vm == vm.uuid and not disk.copied]
     if root is not None and not is_outdated(vm, observed.origins):
         return SystemPlan(vm, leftovers=tuple(loose))
     ids = {origin.id for origin in observed.origins}

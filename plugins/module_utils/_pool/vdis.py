@@ -13,7 +13,8 @@ import re
 import time
 import typing as t
 
-from .session import Session
+from . import marks
+from .session import Record, Session
 from .tasks import Show, run_task
 from .xapi_errors import XapiError
 
@@ -88,6 +89,15 @@ def attach_vdi(
     }
     ref: str = session.call("VBD.create", record, asked=asked)
     return ref
+
+
+def marks_of_its_own(session: Session, vdi: str) -> dict[str, str]:
+    """The marks on a VDI, with its own uuid among them from now on: copies of it have them too."""
+    record: Record = session.call("VDI.get_record", vdi)
+    own = {**record["other_config"], marks.VDI: record["uuid"]}
+    if own != record["other_config"]:
+        session.call("VDI.set_other_config", vdi, own, asked="mark the disk")
+    return marks.marks_in(own)
 
 
 def destroy_vdi(session: Session, vdi: str, show: Show) -> None:

@@ -34,7 +34,7 @@ from .ssh_host_key import new_ssh_host_key
 from .system_disk import NewSystem
 from .tasks import Show, run_task
 from .upload import upload
-from .vdis import attach_vdi, gone_already
+from .vdis import attach_vdi, gone_already, marks_of_its_own
 from .vm_changes import ChangedPool, ChangedVm, NewVm, RemovedVm
 from .vm_clone import CloneMaker, in_the_making, origin_in_the_making
 from .vm_facts import Disk, Nic, Observed, Remains, Template, Vm
@@ -213,6 +213,7 @@ class VmPerformer:
             self._set_other_config(marks.SSH_HOST_KEY, key.public)
         self._call("VM.remove_from_other_config", self._ref, marks.CONFIG_DRIVE)
         asked = "attach the config drive"
+        own = marks_of_its_own(self._session, vdi)
         attach_vdi(self._session, self._ref, vdi, position=new.position, bootable=False, asked=asked, other_config=own)
 
     def _remove_drive(self, removed: RemovedDrive) -> None:

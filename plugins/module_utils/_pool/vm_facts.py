@@ -38,6 +38,7 @@ class Disk:
 
     ``ours``: it carries our marks of this VM's owner. ``shared``: another VM holds it too. ``keep``: it outlives its VM. ``label``: its VDI's name.
     ``origin``: what it is a clone of, where that is known. ``marked``: its VDI and its VBD carry the same marks.
+    ``copied``: somebody made it of a disk of ours, whose marks it has; it is nobody's.
     """
 
     name: str | None
@@ -59,6 +60,7 @@ class Disk:
     qos: DiskQos = NO_QOS
     origin: Origin | None = None
     marked: bool = True
+    copied: bool = False
 
     def is_drive_for_another(self, vm_uuid: str | None) -> bool:
         """Whether it is the clone of a config drive, which holds the secrets of the VM that it was made for."""

@@ -263,7 +263,7 @@ class VmReader:
         return Existing(vdi["name_label"], vdi["uuid"], disk, tenant, vdi["sharable"], vdi["read_only"])
 
     def loose_disks(self) -> t.Iterator[Disk]:
-        """Disks with our marks that no VM holds."""
+        """Disks with our marks that no VM holds, and what was copied of them."""
         for ref, vdi in self.vdis.items():
             held = ref in self._held_by_others or ref in self._held
             if not held and not vdi["is_a_snapshot"] and self.owner.owns(vdi["other_config"]):
@@ -272,9 +272,12 @@ class VmReader:
     def _disk(self, vdi: Record, ref: str, vbd: Record | None, vbd_ref: str | None, vm_uuid: str | None = None) -> Disk:
         on_vbd = vbd["other_config"] if vbd else {}
         other_config = marks.remembered(vdi["other_config"], on_vbd, None if self._any_owner else vm_uuid or "")
-        ours = self.owner.owns(other_config)
+        owned = self.owner.owns(other_config)
+        # A VM that was reverted has copies of its disks, and its VBDs.
+        copied = owned and marks.is_copy(other_config, vdi["uuid"]) and on_vbd.get(marks.VM) != (vm_uuid or "")
+        ours = owned and not copied
         return Disk(
-            name=self._name_of(other_config, on_vbd, vm_uuid),
+            name=self._name_of(other_config, on_vbd, vm_uuid, by_vdi=owned if vbd is None else ours),
             size=int(vdi["virtual_size"]),
             sr=self._sr_names.get(vdi["SR"], str(vdi["SR"])),
             description=vdi["name_description"],
@@ -292,12 +295,15 @@ class VmReader:
             label=vdi["name_label"],
             qos=_disk_qos(vbd),
             origin=_origin(other_config),
-            marked=vbd is None or not ours or marks.marks_in(vdi["other_config"]) == marks.marks_in(on_vbd),
+            marked=vbd is None or not ours or _is_marked(vdi, on_vbd),
+            copied=copied,
         )
 
-    def _name_of(self, other_config: marks.OtherConfig, on_vbd: marks.OtherConfig, vm_uuid: str | None) -> str | None:
+    def _name_of(
+        self, other_config: marks.OtherConfig, on_vbd: marks.OtherConfig, vm_uuid: str | None, *, by_vdi: bool
+    ) -> str | None:
         """A disk's name: on its VDI if that is ours, on its VBD if it was attached as it was."""
-        if (self._any_owner or self.owner.owns(other_config)) and marks.DISK in other_config:
+        if (self._any_owner or by_vdi) and marks.DISK in other_config:
             return other_config[marks.DISK]
         attached_here = self._any_owner or on_vbd.get(marks.VM, vm_uuid) == vm_uuid
         return on_vbd.get(marks.DISK) if attached_here else None
@@ -331,6 +337,11 @@ def addresses_of(device: str, reported: t.Mapping[str, str]) -> tuple[str, ...]:
     keys = sorted(key for key in reported if re.fullmatch(rf"{device}/(ip|ipv4/\d+|ipv6/\d+)", key))
     found = dict.fromkeys(address for key in keys for address in reported[key].split() if _is_address(address))
     return tuple(sorted(found, key=lambda address: ":" in address))
+
+
+def _is_marked(vdi: Record, on_vbd: marks.OtherConfig) -> bool:
+    own = marks.marks_in(vdi["other_config"])
+    return own == marks.marks_in(on_vbd) and own.get(marks.VDI) == vdi["uuid"]
 
 
 def _origin(other_config: marks.OtherConfig) -> Origin | None:

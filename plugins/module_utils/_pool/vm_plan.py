@@ -267,6 +267,6 @@ def _leftovers(observed: Observed) -> list[Change]:
     changes = [remains_deleted(each, "an interrupted run left this clone") for each in observed.half_made]
     uuid = observed.vm.uuid if observed.vm else None
     for disk in observed.loose_disks:
-        if disk.name == marks.CONFIG_DRIVE_DISK and (disk.of_vm == uuid or uuid is None):
+        if disk.name == marks.CONFIG_DRIVE_DISK and not disk.copied and (disk.of_vm == uuid or uuid is None):
             changes.append(loose_deleted(disk))
     return changes

@@ -39,7 +39,7 @@ def plan_absent(spec: VmSpec, observed: Observed) -> Outcome:
                 changes.append(disk_deleted(f"disk:{disk.vdi}", disk, needs=("vm",)))
         changes += [remains_deleted(snapshot, "a snapshot of the VM", needs=("vm",)) for snapshot in vm.snapshots]
     changes += [remains_deleted(each, "an interrupted run left this clone") for each in observed.half_made]
-    changes += [loose_deleted(disk) for disk in observed.loose_disks if not disk.keep]
+    changes += [loose_deleted(disk) for disk in observed.loose_disks if not disk.keep and not disk.copied]
     return Outcome(rendered(changes, vm, None), None, tuple(warnings))
 
 

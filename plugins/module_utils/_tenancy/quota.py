@@ -160,7 +160,7 @@ def _disk_need(vm: AskedVm, held: HeldVm | None, basis: HeldVm | None, use: Pool
     """How much more disk the VM asks for, and of which storage repositories. A fast clone takes none there until it is
     written to; a full copy takes all."""
     there = {disk.name or f"disk{disk.device}": disk for disk in (basis.disks if basis else ())}
-    loose = {disk.name: disk for owner, disk in use.loose if owner == vm.owner}
+    loose = {disk.name: disk for owner, disk in use.loose if owner == vm.owner and (disk.keep or not disk.copied)}
     total = sum(disk.size for disk in there.values()) if held is None else 0
     storage: dict[str, int] = {}
     if held is None and vm.full_copy:

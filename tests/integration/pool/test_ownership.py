@@ -113,3 +113,64 @@ def test_a_guest_that_does_not_shut_down_is_turned_off_only_by_name(
     pool.ok("vm", **SHOP, state="absent", force=True)
     pool.lab.clear_faults(fault)
     assert pool.left_over() == {}
+
+
+def copies_by_hand(pool: Pool, *disks: str) -> dict[str, str]:
+    """Copies that an administrator makes of disks, before something risky. XAPI copies our marks too."""
+    vdis = {disk: vdi_of(pool, disk) for disk in disks}
+    made = {disk: pool.call("VDI.copy", vdi, pool.lab.records("VDI")[vdi]["SR"]) for disk, vdi in vdis.items()}
+    assert [pool.lab.records("VDI")[copy]["other_config"]["hardshell:disk"] for copy in made.values()] == list(made)
+    return made
+
+
+def test_copies_by_hand_of_disks_are_left_alone(
+    pool: Pool, shop: dict[str, t.Any], two_images: tuple[str, str]
+) -> None:
+    wanted = {**shop, "template": two_images[0], "state": "halted"}
+    pool.ok("vm", **wanted)
+    cloned = {pool.call("VDI.clone", vdi_of(pool, "data"), {})}
+    pool.call("VDI.set_name_label", *cloned, "a clone of the data")
+    copies = {*copies_by_hand(pool, "root", "data", "config-drive").values(), *cloned}
+    assert pool.ok("vm", **wanted)["changes"] == []
+    gone = pool.ok("vm", **SHOP, disks=[{"name": "data", "state": "absent", "keep": False}], allow_power_cycle=True)
+    assert [change["action"] for change in gone["changes"] if change["kind"] == "disk"] == ["delete"]
+    anew = pool.ok("vm", **SHOP, disks=[{"name": "data", "size": "1GiB"}], allow_power_cycle=True)["vm"]
+    vdis = pool.lab.records("VDI")
+    assert {disk["uuid"] for disk in anew["disks"]} & {vdis[ref]["uuid"] for ref in copies} == set()
+    pool.ok("vm", **SHOP, state="absent", force=True)
+    assert copies <= set(pool.lab.records("VDI"))
+
+
+def test_a_copy_of_an_image_by_hand_is_left_alone(controller_pool: Pool, two_images: tuple[str, str]) -> None:
+    pool = controller_pool
+    vdi = pool.ref("VDI", f"{two_images[0]} image")
+    copy = pool.call("VDI.copy", vdi, pool.lab.records("VDI")[vdi]["SR"])
+    pool.ok("image", name=two_images[0], state="absent")
+    assert copy in pool.lab.records("VDI")
+
+
+def test_a_kept_disk_that_was_moved_by_copying_is_found_again(pool: Pool, shop: dict[str, t.Any]) -> None:
+    wanted = {**bare(shop), "disks": [{"name": "data", "size": "1GiB", "keep": True}]}
+    pool.ok("vm", **wanted)
+    pool.ok("vm", **SHOP, state="absent", force=True)
+    original = vdi_of(pool, "data")
+    copy = copies_by_hand(pool, "data")["data"]
+    again = pool.ok("vm", **wanted)["vm"]
+    assert again["disks"][-1]["uuid"] == pool.lab.records("VDI")[original]["uuid"], "of the two it is the original"
+    pool.ok("vm", **SHOP, state="absent", force=True)
+    pool.call("VDI.destroy", original)
+    moved = pool.ok("vm", **wanted)["vm"]
+    assert moved["disks"][-1]["uuid"] == pool.lab.records("VDI")[copy]["uuid"]
+    assert pool.ok("vm", **wanted)["changes"] == []
+
+
+def test_a_copy_that_is_attached_by_name_of_its_vdi_is_not_ours(controller_pool: Pool, shop: dict[str, t.Any]) -> None:
+    pool = controller_pool
+    pool.ok("vm", **{**bare(shop), "state": "halted"})
+    copy = copies_by_hand(pool, "data")["data"]
+    more = {"name": "restored", "vdi": pool.lab.records("VDI")[copy]["uuid"]}
+    wanted = {**bare(shop), "disks": [*shop["disks"], more], "allow_power_cycle": True}
+    assert [disk["name"] for disk in pool.ok("vm", **wanted)["vm"]["disks"]][-1] == "restored"
+    assert pool.ok("vm", **wanted)["changes"] == []
+    pool.ok("vm", **SHOP, state="absent", force=True)
+    assert copy in pool.lab.records("VDI")
