@@ -237,7 +237,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return bool(super().verify_file(path)) and str(path).endswith(ENDINGS)
 
     def parse(self, inventory: t.Any, loader: t.Any, path: str, cache: bool = True) -> None:
-        super().parse(HostsFirst(inventory), loader, path, cache)
+        super().parse(t.cast(t.Any, HostsFirst(inventory)), loader, path, cache)
         self._read_config_data(path)
         try:
             sources = pool_sources(
