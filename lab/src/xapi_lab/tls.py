@@ -9,17 +9,20 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CA_FILE = "ca.pem"
 CERTIFICATE = "server.pem"
 """Name of the file with the certificate of the hosts, under the state directory."""
 _VALID_DAYS = 3650
+_CIPHERS = "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256"
+"""Those of XAPI, as are version and curve (tls_policy.ml)."""
 
 
 def server_context(state_dir: Path, addresses: Sequence[str]) -> ssl.SSLContext:
@@ -28,9 +31,17 @@ def server_context(state_dir: Path, addresses: Sequence[str]) -> ssl.SSLContext:
     if not certificate.exists() or not key.exists() or not (state_dir / CA_FILE).exists():
         _make(state_dir, certificate, key, addresses)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
+    context.set_ecdh_curve("secp384r1")
     context.load_cert_chain(certificate, key)
     return context
+
+
+@cache
+def _host_key() -> rsa.RSAPrivateKey:
+    """A key like those of XAPI's hosts (gencert, lib.ml); making one may take a second, so labs of one process share it."""
+    return rsa.generate_private_key(65537, 2048)
 
 
 def server_certificate(state_dir: Path) -> x509.Certificate:
@@ -47,7 +58,7 @@ def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _builder(subject: str, issuer: str, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(subject: str, issuer: str, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
@@ -62,7 +73,7 @@ def _builder(subject: str, issuer: str, key: ec.EllipticCurvePublicKey) -> x509.
 
 
 def _make(state_dir: Path, certificate_path: Path, key_path: Path, addresses: Sequence[str]) -> None:
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), _host_key()
     ca_name = "xapi-lab CA"
     usage = x509.KeyUsage(
         digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+import ssl
 import xmlrpc.client
 
 import pytest
@@ -148,3 +150,14 @@ def test_the_certificate_is_trusted_through_the_labs_ca_only(lab: Lab) -> None:
     connection = http.client.HTTPSConnection(lab.host, lab.port, context=ssl.create_default_context())
     with pytest.raises(ssl.SSLCertVerificationError):
         connection.request("POST", "/", "")
+
+
+def test_the_connection_is_as_xapi_lets_it_be(lab: Lab) -> None:
+    """TLS 1.2 with a key of RSA (tls_policy.ml): what Go's SDK asks for, and newer clients have to put up with."""
+    context = ssl.create_default_context(cafile=lab.ca_path)
+    context.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
+    with context.wrap_socket(socket.create_connection((lab.host, lab.port)), server_hostname=lab.host) as connection:
+        assert (connection.version(), connection.cipher()[0]) == ("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256")
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    with socket.create_connection((lab.host, lab.port)) as plain, pytest.raises(ssl.SSLError):
+        context.wrap_socket(plain, server_hostname=lab.host)
