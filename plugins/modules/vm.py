@@ -251,7 +251,10 @@ options:
     elements: str
   adopt:
     description:
-      - Take over a VM of that name that carries no marks. One of another tenant is never taken.
+      - Take over a VM of that name that carries no marks, with its disks. One of another tenant is never taken.
+      - The disk that it boots from is V(root). Another one is the disk of O(disks) that names it in O(disks[].vdi), or whose name its VDI has,
+        alone or after the VM's, as in V(shop data). The others are named by their position, as in V(disk1).
+      - A disk that another VM holds too is not taken over, and with O(remove_unmanaged_disks) one that is not listed is only detached.
     type: bool
     default: false
   allow_power_cycle:

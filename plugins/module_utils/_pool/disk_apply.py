@@ -23,8 +23,7 @@ from .iso_plan import ChangedCd
 from .session import NULL_REF, Session
 from .tasks import Show, run_task
 from .vdis import attach_vdi, create_vdi, destroy_vdi, gone_already, marks_of_its_own, position_of
-from .vm_facts import Disk, Origin, Vm
-from .vm_observe import vdi_name
+from .vm_facts import Disk, Origin, Vm, vdi_name
 
 
 class Target(t.NamedTuple):

@@ -138,9 +138,8 @@ class VmPerformer:
     def _change_vm(self, changed: ChangedVm) -> None:
         before, after = changed.before, changed.after
         if changed.adopted:
-            for disk in before.disks:
-                if disk.vdi and not disk.shared and not disk.ours:
-                    self._disks.claim_attached(self._target, disk)
+            for disk in changed.claimed:
+                self._disks.claim_attached(self._target, disk)
             for key, value in {**self._spec.owner.marks(), marks.VM: self._uuid}.items():
                 self._set_other_config(key, value)
         if before.tags != after.tags:

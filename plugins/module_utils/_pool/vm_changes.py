@@ -40,12 +40,13 @@ class NewVm:
 
 @dataclass(frozen=True)
 class ChangedVm:
-    """What of the VM itself is to be set. ``adopted``: its marks too, and those of its disks."""
+    """What of the VM itself is to be set. ``adopted``: its marks too. ``claimed``: the disks that are taken over with it."""
 
     before: Vm
     after: Vm
     adopted: bool
     calls: tuple[Call, ...]
+    claimed: tuple[Disk, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,11 @@ class Disk:
         }
 
 
+def vdi_name(vm_name: str, disk_name: str) -> str:
+    """How a disk's VDI is named in the pool, by which a run finds what an earlier one left unattached."""
+    return f"{vm_name} {disk_name}"
+
+
 @dataclass(frozen=True)
 class Existing:
     """A VDI that the task names: a disk to attach, or an ISO. ``tenant`` is who marked it; ``sharable``: several VMs may hold it.

@@ -24,7 +24,7 @@ from .pool_facts import Pool, pool_from_records
 from .session import NULL_REF, Record, Session
 from .system_disk import is_outdated
 from .vdis import position_of
-from .vm_facts import Cd, Disk, Drive, Existing, Nic, Observed, Origin, Remains, Vm
+from .vm_facts import Cd, Disk, Drive, Existing, Nic, Observed, Origin, Remains, Vm, vdi_name
 from .vm_identity import find_ours, find_to_adopt, is_half_made
 from .vm_settings import settings_of
 from .vm_source import names_template, origins_in, read_source
@@ -85,11 +85,6 @@ def observe(session: Session, spec: VmSpec) -> Observed:
         _read_existing(session, reader, [disk.vdi for disk in spec.disks if disk.vdi and disk.wanted], disks=True),
         _read_existing(session, reader, [spec.iso] if spec.iso else [], disks=False),
     )
-
-
-def vdi_name(vm_name: str, disk_name: str) -> str:
-    """How a disk's VDI is named in the pool, by which a run finds what an earlier one left unattached."""
-    return f"{vm_name} {disk_name}"
 
 
 def _named_like(spec: VmSpec) -> str:

@@ -23,6 +23,7 @@ from .power import START, SUSPEND, noted, power_changes, power_steps, refuse_blo
 from .record_calls import vm_call
 from .session import NULL_REF
 from .system_disk import SystemPlan, plan_system
+from .vm_adoption import Adoption, plan_adoption
 from .vm_availability import pool_power_on_calls
 from .vm_changes import ChangedPool, ChangedVm, NewVm, Outcome, loose_deleted, own_shown, remains_deleted, rendered
 from .vm_facts import Disk, Drive, Nic, Observed, Template, Vm
@@ -37,7 +38,8 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
     if spec.state == "absent":
         return plan_absent(spec, observed)
     seen, lost = observed.vm, plan_disk_marks(observed.vm)
-    observed = replace(observed, vm=lost.vm)
+    adoption = plan_adoption(spec, lost.vm) if lost.vm is not None and observed.adopting else Adoption(lost.vm, ())
+    observed = replace(observed, vm=adoption.vm)
     system = plan_system(spec, observed)
     before, after = _own(spec, observed, system)
     vm = system.vm if system.vm is not None and not system.vm.making else after
@@ -74,7 +76,9 @@ def plan_vm(spec: VmSpec, observed: Observed) -> Outcome:
     refuse_blocked(spec.name, after.settings.keys.blocked, up)
     if after.settings.boot.vtpm and SUSPEND in up:
         raise OptionError("state", spec.state, f"{spec.name!r} has a virtual TPM, and XAPI suspends no VM with one")
-    first = _own_change(spec, observed, before, after, running=vm.power_state == "running" and not down)
+    first = _own_change(
+        spec, observed, before, after, adoption.claimed, running=vm.power_state == "running" and not down
+    )
     changes = [
         *_leftovers(observed),
         *lost.changes,
@@ -160,7 +164,9 @@ def _own(spec: VmSpec, observed: Observed, system: SystemPlan) -> tuple[Vm | Non
     return vm, after
 
 
-def _own_change(spec: VmSpec, observed: Observed, before: Vm | None, after: Vm, *, running: bool) -> Change | None:
+def _own_change(
+    spec: VmSpec, observed: Observed, before: Vm | None, after: Vm, claimed: tuple[Disk, ...], *, running: bool
+) -> Change | None:
     """The change of the VM itself, which is to be made where ``before`` is None or unfinished. ``running``: it runs meanwhile."""
     if before is None or before.making:
         return _creation(spec, observed.pool, observed.template, before, after)
@@ -176,7 +182,7 @@ def _own_change(spec: VmSpec, observed: Observed, before: Vm | None, after: Vm, 
         spec.name,
         {key: before_shown[key] for key in changed} or {"owner": before.owner and str(before.owner)},
         {key: after_shown[key] for key in changed} or {"owner": str(spec.owner)},
-        payload=ChangedVm(before, after, observed.adopting, calls),
+        payload=ChangedVm(before, after, observed.adopting, calls, claimed),
     )
 
 

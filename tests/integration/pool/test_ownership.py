@@ -174,3 +174,46 @@ def test_a_copy_that_is_attached_by_name_of_its_vdi_is_not_ours(controller_pool:
     assert pool.ok("vm", **wanted)["changes"] == []
     pool.ok("vm", **SHOP, state="absent", force=True)
     assert copy in pool.lab.records("VDI")
+
+
+def made_by_somebody(pool: Pool, *labels: str) -> list[str]:
+    """A VM with a system disk and one disk for each label, of which we know nothing. Returns the UUIDs of these."""
+    pool.call("VM.set_name_label", pool.call("VM.clone", pool.ref("VM", "debian-12"), "theirs"), "theirs")
+    vm = pool.ref("VM", "theirs")
+    pool.call("VM.set_is_a_template", vm, False)
+    (storage,) = {vdi["SR"] for vdi in pool.lab.records("VDI").values() if vdi["name_label"] == "debian-12 image"}
+    made = []
+    for position, label in enumerate(labels, 1):
+        record = {"name_label": label, "SR": storage, "virtual_size": 4 << 20, "type": "user", "sharable": False,
+                  "read_only": False, "other_config": {}}  # fmt: skip
+        vdi = pool.call("VDI.create", record)
+        pool.call("VBD.create", {"VM": vm, "VDI": vdi, "userdevice": str(position), "bootable": False, "mode": "RW",
+                                 "type": "Disk", "empty": False, "other_config": {}, "qos_algorithm_type": "",
+                                 "qos_algorithm_params": {}})  # fmt: skip
+        made.append(pool.call("VDI.get_uuid", vdi))
+    return made
+
+
+def test_the_disks_of_an_adopted_vm_are_those_that_are_meant(pool: Pool, two_images: tuple[str, str]) -> None:
+    uuids = made_by_somebody(pool, "theirs data", "old stuff", "scratch")
+    meant = [{"name": "data", "size": "1GiB"}, {"name": "archive", "vdi": uuids[1]}]
+    wanted = {"name": "theirs", "tenant": "acme", "disks": meant, "adopt": True}
+    announced = pool.ok("vm", check=True, **wanted)
+    done = pool.ok("vm", **wanted)
+    assert (done["changes"], done["diff"]) == (announced["changes"], announced["diff"])
+    found = {disk["name"]: disk["uuid"] for disk in done["vm"]["disks"]}
+    assert [found.pop("data"), found.pop("archive"), found.pop("disk3")] == uuids
+    assert list(found) == ["root"]
+    assert pool.ok("vm", **wanted)["changes"] == []
+    pool.ok("vm", name="theirs", tenant="acme", state="absent")
+    assert not [vdi for vdi in pool.lab.records("VDI").values() if vdi["uuid"] in uuids]
+
+
+def test_an_unlisted_disk_of_an_adopted_vm_is_only_detached(controller_pool: Pool, two_images: tuple[str, str]) -> None:
+    pool = controller_pool
+    uuids = made_by_somebody(pool, "theirs data", "scratch")
+    wanted = {"name": "theirs", "tenant": "acme", "disks": [{"name": "data"}], "adopt": True}
+    done = pool.ok("vm", **wanted, remove_unmanaged_disks=True)
+    assert [disk["name"] for disk in done["vm"]["disks"]] == ["root", "data"]
+    pool.ok("vm", name="theirs", tenant="acme", state="absent")
+    assert [vdi["name_label"] for vdi in pool.lab.records("VDI").values() if vdi["uuid"] in uuids] == ["scratch"]
