@@ -75,6 +75,10 @@ ROWS: dict[str, tuple[list[Task], list[Task]]] = {
     "a private network": ([], [network(), network(mtu=9000), network(state="absent")]),
     "memory of a VM": ([], [vm(memory="3GiB")]),
     "the host that a VM prefers; live migration": ([HALTED], [vm(affinity="one")]),
+    "another storage repository for a disk": (
+        [vm(disks=[{"name": "data", "size": "1GiB"}])],
+        [vm(disks=[{"name": "data", "sr": "fast disks"}])],
+    ),
     "take snapshots, go back to one, remove them": (
         [HALTED],
         [SNAPSHOT, ("vm_snapshot", {**SNAPSHOT[1], "state": "reverted"}), ("vm_snapshot", {**SNAPSHOT[1], "state": "absent"})],
@@ -101,7 +105,8 @@ ENOUGH = {
 @pytest.fixture
 def lab() -> Iterator[Lab]:
     accounts = [{"name": role, "password": "secret", "role": role} for role in ROLES]
-    with Lab(backend="none", event_from_delay=0, hosts=[{"name": "one"}], accounts=accounts) as lab:
+    srs = [{"name": "Local storage"}, {"name": "fast disks"}]
+    with Lab(backend="none", event_from_delay=0, hosts=[{"name": "one"}], srs=srs, accounts=accounts) as lab:
         yield lab
 
 
